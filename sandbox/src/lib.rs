@@ -1,0 +1,4 @@
+//! A twin of Entra ID, AWS and Kubernetes on one machine: see `sandbox/README.md`.
+
+pub mod core;
+pub mod world;
