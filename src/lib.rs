@@ -1,1 +1,12 @@
-//! placeholder
+//! Causeway keeps Microsoft Entra ID and AWS in line. `ARCHITECTURE.md` has the map.
+
+pub mod api;
+pub mod clients;
+pub mod clock;
+pub mod controllers;
+pub mod plan;
+pub mod problem;
+pub mod secret;
+pub mod settings;
+pub mod status;
+pub mod telemetry;

@@ -1,0 +1,9 @@
+//! Thin, typed clients for the two clouds: what Causeway calls and nothing more.
+
+pub mod aws;
+pub mod entra;
+mod error;
+mod observer;
+
+pub use error::{CloudError, CloudErrorKind, Service};
+pub use observer::{Call, CallObserver};
