@@ -77,7 +77,7 @@ pub struct PermissionSet {
     pub adopt: bool,
     /// Description, Latin-1 characters only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 700), regex(pattern = r"^[\t\n\r -~\u00a1-\u00ff]*$"))]
+    #[schemars(length(min = 1, max = 700), regex(pattern = r"^[\t\n\r -~\xa1-\xff]*$"))]
     pub description: Option<String>,
     /// How long a session lasts, 1h to 12h: `1h` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
