@@ -1,0 +1,192 @@
+//! Waits, and tells meanwhile what happens: what resources say, what the operator does in the clouds, what people do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use kube::api::{DynamicObject, ListParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::Value;
+
+use super::PATIENCE;
+use super::operator::Operator;
+use super::screen::Screen;
+use crate::Sandbox;
+use crate::core::{Core, Entry};
+use crate::journey::{Person, api, kinds};
+
+const TICK: Duration = Duration::from_millis(200);
+
+/// The live account.
+pub struct Live {
+    screen: Screen,
+    core: Arc<Core>,
+    client: Client,
+    operator: Operator,
+    told: u64,
+    said: BTreeMap<(String, String), String>,
+}
+
+impl Live {
+    /// Begins to tell from now on.
+    pub fn new(screen: &Screen, sandbox: &Sandbox, client: Client, operator: Operator) -> Self {
+        let core = sandbox.core.clone();
+        let told = core.journal.last();
+        Self { screen: screen.clone(), core, client, operator, told, said: BTreeMap::new() }
+    }
+
+    /// The end of the operator's log.
+    pub fn operator_tail(&self) -> String {
+        self.operator.tail()
+    }
+
+    /// Waits until the resources are Ready at their newest generation. A person does what they ask for meanwhile.
+    pub async fn until_ready(&mut self, person: &Person, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let objects = self.tick().await?;
+            let ready = wanted.iter().all(|(kind, name)| {
+                objects.get(&((*kind).to_owned(), (*name).to_owned())).is_some_and(is_ready)
+            });
+            if ready {
+                return Ok(());
+            }
+            if let Some(act) = person.act().await? {
+                self.screen.text(&format!("→ {}", act.what));
+                for line in act.done {
+                    self.screen.person(&line);
+                }
+                // The resource needs a moment to see it; asking again before would do it twice.
+                self.until_seen(&act.step).await?;
+            }
+            if Instant::now() > deadline {
+                bail!("not ready within {} s: {}", PATIENCE.as_secs(), self.present(&objects));
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn until_seen(&mut self, step: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let objects = self.tick().await?;
+            let asked = objects.values().any(|o| {
+                o.data.pointer("/status/handoff/pending/0/step").and_then(Value::as_str) == Some(step)
+            });
+            if !asked {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the step {step} was carried out and is still asked for");
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Waits for something outside the cluster.
+    pub async fn until(&mut self, what: &str, holds: impl Fn() -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            self.tick().await?;
+            if Instant::now() > deadline {
+                bail!("not within {} s: {what}", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> anyhow::Result<BTreeMap<(String, String), DynamicObject>> {
+        if let Some(words) = self.operator.last_words() {
+            bail!("the operator ended by itself: {words}");
+        }
+        self.tell_mutations();
+        let mut objects = BTreeMap::new();
+        for kind in kinds() {
+            for object in api(&self.client, "identity", kind).list(&ListParams::default()).await? {
+                objects.insert((kind.to_owned(), object.name_any()), object);
+            }
+        }
+        for (key, object) in &objects {
+            let (reason, message) = ready_of(object);
+            if reason.is_empty() || self.said.get(key) == Some(&reason) {
+                continue;
+            }
+            self.said.insert(key.clone(), reason.clone());
+            let (kind, name) = key;
+            if is_ready(object) {
+                self.screen.done(&format!("{kind} {name}: Ready. {message}"));
+            } else {
+                self.screen.status(&format!("{kind} {name}: {reason}. {message}"));
+            }
+        }
+        self.screen.waiting(&self.present(&objects));
+        Ok(objects)
+    }
+
+    fn present(&self, objects: &BTreeMap<(String, String), DynamicObject>) -> String {
+        let lines: Vec<String> = objects
+            .iter()
+            .filter(|(_, object)| !is_ready(object))
+            .map(|((kind, name), object)| {
+                let count = |key: &str| object.data["status"][key].as_i64();
+                let progress = match (count("current"), count("desired")) {
+                    (Some(current), Some(desired)) => format!(" {current}/{desired}"),
+                    _ => String::new(),
+                };
+                format!("{kind} {name}{progress}: {}", ready_of(object).0)
+            })
+            .collect();
+        lines.join(" · ")
+    }
+
+    /// Tells what the operator changed in the clouds since the last time; many of a kind become one line.
+    fn tell_mutations(&mut self) {
+        let mut groups: Vec<(String, Vec<Entry>)> = Vec::new();
+        for entry in self.core.journal.after(self.told) {
+            self.told = entry.seq;
+            // People are told of where they act; tokens are no news.
+            if entry.service == "console" || entry.service == "login" {
+                continue;
+            }
+            let who = if entry.service == "scim" {
+                "Entra → AWS"
+            } else if entry.service == "graph" {
+                "Entra"
+            } else {
+                "AWS"
+            };
+            let outcome =
+                if entry.outcome == "ok" { String::new() } else { format!("  [{}]", entry.outcome) };
+            let line = format!("{who:<12}{}{outcome}", entry.operation);
+            match groups.iter_mut().find(|g| g.0 == line) {
+                Some(group) => group.1.push(entry),
+                None => groups.push((line, vec![entry])),
+            }
+        }
+        for (line, entries) in groups {
+            match entries.as_slice() {
+                [one] if !one.target.is_empty() => self.screen.cloud(&format!("{line}  {}", one.target)),
+                [_] => self.screen.cloud(&line),
+                many => self.screen.cloud(&format!("{line}  × {}", many.len())),
+            }
+        }
+    }
+}
+
+/// Whether Ready is True for the newest generation.
+fn is_ready(object: &DynamicObject) -> bool {
+    let status = &object.data["status"];
+    let current = status["observedGeneration"].as_i64() == object.metadata.generation;
+    current && condition(object, "Ready").is_some_and(|c| c["status"] == "True")
+}
+
+fn ready_of(object: &DynamicObject) -> (String, String) {
+    let text = |c: &Value, key: &str| c[key].as_str().unwrap_or_default().to_owned();
+    condition(object, "Ready").map(|c| (text(c, "reason"), text(c, "message"))).unwrap_or_default()
+}
+
+fn condition<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
+    object.data["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
+}

@@ -1,0 +1,243 @@
+//! `cargo demo`: the whole journey, from an empty tenant and an empty organization to people signing in, and back
+//! out again for those who leave. Everything that is claimed is read back from both clouds, not from the operator.
+
+mod checks;
+mod live;
+mod operator;
+mod screen;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use jiff::SignedDuration;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::control_plane::Binaries;
+use crate::core::Profile;
+use crate::journey::{self, Person};
+use crate::world::World;
+use crate::{Cluster, Options, Sandbox};
+use checks::Checks;
+use live::Live;
+use operator::Operator;
+use screen::Screen;
+
+/// The YAML that the demo applies: the files of `examples/`, as they are.
+const RBAC: &str = include_str!("../../../examples/operator/rbac.yaml");
+const NAMESPACE: &str = include_str!("../../../examples/identity-center/00-namespace.yaml");
+const FEDERATION: &str = include_str!("../../../examples/identity-center/10-federation.yaml");
+const CONNECTION: &str = include_str!("../../../examples/identity-center/20-connection.yaml");
+const BINDINGS: &str = include_str!("../../../examples/identity-center/30-bindings.yaml");
+const CHANGE: &str = include_str!("../../../examples/identity-center/40-oncall-leaves-production.yaml");
+const CRDS: [&str; 3] = [
+    include_str!("../../../crds/causeway.dev_identityfederations.yaml"),
+    include_str!("../../../crds/causeway.dev_scimconnections.yaml"),
+    include_str!("../../../crds/causeway.dev_permissionsetbindings.yaml"),
+];
+
+/// The clouds' clock runs this much faster than the wall's.
+const SPEED: i64 = 8;
+/// How long any one thing may take, by the wall's clock.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Options of the demo.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Leave everything running at the end, and print how to go on with kubectl.
+    #[arg(long)]
+    keep: bool,
+    /// Folder for the sandbox, certificates and logs; a temporary one when absent.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When anything is not as it should be.
+pub async fn run(demo: Demo) -> anyhow::Result<()> {
+    let screen = Screen::new();
+    let outcome = tokio::select! {
+        outcome = story(&demo, &screen) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            screen.finish();
+            screen.text("stopped; everything that was started is gone again");
+            return Ok(());
+        }
+    };
+    screen.finish();
+    outcome
+}
+
+async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
+    println!("Causeway: from an empty Entra tenant and an empty AWS organization to people signing in.");
+    println!(
+        "Both clouds are twins on this machine that speak the real protocols; the API server is a real one."
+    );
+
+    screen.chapter("1  A cluster, two clouds, and the operator");
+    screen.waiting(
+        "looking for etcd, kube-apiserver and kube-controller-manager (built once if there are none)",
+    );
+    tokio::task::spawn_blocking(Binaries::find).await??;
+    screen.waiting("building the operator (minutes the first time, seconds afterwards)");
+    let binary = operator::build().await?;
+    let began = Instant::now();
+
+    let temporary = tempfile::tempdir().context("make a folder")?;
+    let dir = demo.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
+    screen.waiting("starting the sandbox");
+    let sandbox = Sandbox::start(Options {
+        world: World::load("company")?,
+        profile: Profile::realistic(),
+        seed: 1,
+        dir: dir.clone(),
+        cluster: Cluster::Own,
+    })
+    .await?;
+    let _clock = run_the_clock(&sandbox);
+    let world = sandbox.world();
+    screen.done(&format!(
+        "Entra tenant {}: {} people, {} groups, no application for AWS",
+        world.tenant.domains.first().map_or("", String::as_str),
+        world.tenant.users.len(),
+        world.tenant.groups.len()
+    ));
+    screen.done(&format!(
+        "AWS organization {}: {} accounts, IAM Identity Center not enabled",
+        world.organization.id,
+        world.organization.accounts.len() + 1
+    ));
+    let cluster = sandbox.cluster().context("a cluster")?.clone();
+    let client = cluster.client().await?;
+    for yaml in CRDS {
+        journey::apply(&client, &journey::parse(yaml, None)?).await?;
+    }
+    served(&client).await?;
+    screen.done(&format!(
+        "Kubernetes {}; custom resource definitions installed",
+        crate::control_plane::KUBERNETES
+    ));
+    journey::apply(&client, &journey::parse(RBAC, None)?).await?;
+    journey::apply(&client, &journey::parse(NAMESPACE, None)?).await?;
+    let kubeconfig = cluster.service_account_kubeconfig("causeway-system", "causeway", &dir).await?;
+    let operator = Operator::start(&binary, &sandbox, &kubeconfig, dir.join("operator.log"))?;
+    screen.done(&format!(
+        "operator running as process {}, in the cluster as system:serviceaccount:causeway-system:causeway",
+        operator.id()
+    ));
+
+    let person = Person::new(&sandbox, client.clone(), "identity");
+    person.make_credentials().await?;
+    let mut live = Live::new(screen, &sandbox, client.clone(), operator);
+    let told = journey_in(&mut live, &person, screen, &sandbox, &client).await;
+    let finished = match told {
+        Ok(()) => {
+            screen.done(&format!("done in {:.0} s", began.elapsed().as_secs_f64()));
+            Ok(())
+        }
+        Err(error) => {
+            screen.failed(&format!("{error:#}"));
+            println!("The operator's last words:\n{}", live.operator_tail());
+            Err(error)
+        }
+    };
+    if demo.keep {
+        keep(screen, &sandbox).await?;
+    }
+    finished
+}
+
+/// Moves the clouds' clock faster than the wall's, so that replication and provisioning cycles do not keep people
+/// waiting. Ends with the guard.
+fn run_the_clock(sandbox: &Sandbox) -> tokio_util::sync::DropGuard {
+    let stop = CancellationToken::new();
+    let (core, stopped) = (Arc::clone(&sandbox.core), stop.clone());
+    tokio::spawn(async move {
+        let tick = Duration::from_millis(250);
+        let step = SignedDuration::from_millis(250 * (SPEED - 1));
+        while tokio::time::timeout(tick, stopped.cancelled()).await.is_err() {
+            core.clock.advance(step);
+        }
+    });
+    stop.drop_guard()
+}
+
+async fn served(client: &Client) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    for kind in journey::kinds() {
+        while journey::api(client, "default", kind).list(&kube::api::ListParams::default()).await.is_err() {
+            if Instant::now() > deadline {
+                bail!("the API server does not serve {kind}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn journey_in(
+    live: &mut Live,
+    person: &Person,
+    screen: &Screen,
+    sandbox: &Sandbox,
+    client: &Client,
+) -> anyhow::Result<()> {
+    screen.chapter("2  Trust: IdentityFederation");
+    screen.command("kubectl apply -f examples/identity-center/10-federation.yaml");
+    journey::apply(client, &journey::parse(FEDERATION, None)?).await?;
+    live.until_ready(person, &[("IdentityFederation", "acme")]).await?;
+
+    screen.chapter("3  Provisioning: ScimConnection");
+    screen.command("kubectl apply -f examples/identity-center/20-connection.yaml");
+    journey::apply(client, &journey::parse(CONNECTION, None)?).await?;
+    live.until_ready(person, &[("ScimConnection", "acme")]).await?;
+
+    screen.chapter("4  Access: PermissionSetBinding");
+    screen.command("kubectl apply -f examples/identity-center/30-bindings.yaml");
+    journey::apply(client, &journey::parse(BINDINGS, None)?).await?;
+    let bindings = ["engineers", "auditors", "production"].map(|name| ("PermissionSetBinding", name));
+    live.until_ready(person, &bindings).await?;
+
+    screen.chapter("5  People sign in (read from both clouds, not from the operator)");
+    let mut checks = Checks::new(screen, sandbox);
+    checks.nothing_twice();
+    checks.everybody_signs_in()?;
+
+    screen.chapter("6  One person leaves the company, one group loses production");
+    screen.person("Entra admin center: Users > elif@acme.example > Delete");
+    checks.delete_person("elif@acme.example")?;
+    screen.command("kubectl apply -f examples/identity-center/40-oncall-leaves-production.yaml");
+    journey::apply(client, &journey::parse(CHANGE, None)?).await?;
+    live.until_ready(person, &[("PermissionSetBinding", "production")]).await?;
+    screen.waiting("the next provisioning cycle");
+    sandbox.core.clock.advance(SignedDuration::from_mins(41));
+    live.until("elif is no longer active in AWS", || checks::inactive(sandbox, "elif@acme.example")).await?;
+    checks.after_the_change()?;
+    checks.nothing_twice();
+    checks.summary();
+    checks.verdict()
+}
+
+async fn keep(screen: &Screen, sandbox: &Sandbox) -> anyhow::Result<()> {
+    let descriptor = sandbox.descriptor();
+    screen.finish();
+    println!("\nEverything stays up until Ctrl-C. Go on in another terminal:");
+    if let Some(kubeconfig) = &descriptor.kubeconfig {
+        println!("  export KUBECONFIG={}", kubeconfig.display());
+    }
+    let kubectl = descriptor.kubectl.as_ref().map_or_else(|| "kubectl".into(), |k| k.display().to_string());
+    println!("  {kubectl} get causeway -n identity");
+    println!("  {kubectl} describe psb engineers -n identity");
+    println!("  curl {}/journal", descriptor.control);
+    println!(
+        "  curl -X POST {}/sign-in -H 'content-type: application/json' -d '{{\"userPrincipalName\":\"ada@acme.example\",\"appId\":\"…\"}}'",
+        descriptor.control
+    );
+    println!("  descriptor: {}", sandbox.dir().join(crate::Descriptor::FILE).display());
+    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
+}

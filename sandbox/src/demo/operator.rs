@@ -1,0 +1,103 @@
+//! The operator as its own process, under its own identity in the cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail};
+use tokio::process::{Child, Command};
+
+use crate::Sandbox;
+
+/// A running operator. Killed when dropped.
+#[derive(Debug)]
+pub struct Operator {
+    child: Child,
+    log: PathBuf,
+}
+
+/// Builds the operator with the same features as the tests do, so that they rebuild little, and answers where it is.
+///
+/// # Errors
+/// When the build fails.
+pub async fn build() -> anyhow::Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the sandbox lies in the workspace")?;
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--features", "causeway/test-clock", "--bin", "causeway"])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .context("run cargo")?;
+    if !status.success() {
+        bail!("the operator does not build");
+    }
+    // The demo itself lies beside it.
+    let here = std::env::current_exe().context("where this program is")?;
+    Ok(here.with_file_name(format!("causeway{}", std::env::consts::EXE_SUFFIX)))
+}
+
+impl Operator {
+    /// Starts `causeway run` against a sandbox, with a kubeconfig of its own.
+    ///
+    /// # Errors
+    /// When the program or its log cannot be opened.
+    pub fn start(binary: &Path, sandbox: &Sandbox, kubeconfig: &Path, log: PathBuf) -> anyhow::Result<Self> {
+        let descriptor = sandbox.descriptor();
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .context("open the operator's log")?;
+        let aws_host = descriptor.aws.endpoint.trim_start_matches("https://").to_owned();
+        let child = Command::new(binary)
+            .arg("run")
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--installation-id", "demo", "--operator-namespace", "causeway-system"])
+            .args(["--graph-url", &descriptor.entra.graph, "--authority-url", &descriptor.entra.authority])
+            .args(["--aws-endpoint-url", &descriptor.aws.endpoint, "--scim-hosts", &aws_host])
+            .arg("--ca-file")
+            .arg(&descriptor.ca_file)
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "info"])
+            // The clouds' clock runs fast here, so the operator looks more often than it would in production.
+            .args(["--resync", "20s", "--poll", "500ms", "--job-poll", "1s", "--creation-grace", "30s"])
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start the operator")?;
+        Ok(Self { child, log })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// The end of its log, when it has ended by itself.
+    pub fn last_words(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(format!("{status}\n{}", self.tail()))
+    }
+
+    /// The end of its log.
+    pub fn tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// Asks it to stop as Kubernetes does, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop(mut self) -> anyhow::Result<std::process::ExitStatus> {
+        let id = self.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().await.context("send SIGTERM")?;
+        tokio::time::timeout(std::time::Duration::from_secs(20), self.child.wait())
+            .await
+            .context("the operator did not stop within 20 s")?
+            .context("wait for the operator")
+    }
+}

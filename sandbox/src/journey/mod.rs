@@ -1,0 +1,8 @@
+//! What people do on the way from an empty tenant to people signing in: apply YAML, and carry out the hand-offs in
+//! the consoles. The demo plays it slowly and aloud; the tests play it fast and often.
+
+mod manifests;
+mod person;
+
+pub use manifests::{api, apply, kinds, parse};
+pub use person::{Act, Person};
