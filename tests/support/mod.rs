@@ -1,5 +1,7 @@
 //! What all tests share: one runtime and one control plane for the whole run, a namespace for each test.
 
+pub mod world;
+
 use std::future::Future;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
