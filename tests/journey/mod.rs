@@ -2,6 +2,7 @@
 
 mod crash;
 mod idle;
+mod process;
 
 use std::collections::BTreeSet;
 

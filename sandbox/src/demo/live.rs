@@ -10,11 +10,10 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use super::PATIENCE;
-use super::operator::Operator;
 use super::screen::Screen;
 use crate::Sandbox;
 use crate::core::{Core, Entry};
-use crate::journey::{Person, api, kinds};
+use crate::journey::{Operator, Person, api, kinds};
 
 const TICK: Duration = Duration::from_millis(200);
 
@@ -98,7 +97,7 @@ impl Live {
     }
 
     async fn tick(&mut self) -> anyhow::Result<BTreeMap<(String, String), DynamicObject>> {
-        if let Some(words) = self.operator.last_words() {
+        if let Some(words) = self.operator.ended() {
             bail!("the operator ended by itself: {words}");
         }
         self.tell_mutations();

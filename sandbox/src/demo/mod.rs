@@ -3,7 +3,6 @@
 
 mod checks;
 mod live;
-mod operator;
 mod screen;
 
 use std::path::PathBuf;
@@ -18,12 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control_plane::Binaries;
 use crate::core::Profile;
-use crate::journey::{self, Person};
+use crate::journey::{self, Operator, Person};
 use crate::world::World;
 use crate::{Cluster, Options, Sandbox};
 use checks::Checks;
 use live::Live;
-use operator::Operator;
 use screen::Screen;
 
 /// The YAML that the demo applies: the files of `examples/`, as they are.
@@ -43,6 +41,12 @@ const CRDS: [&str; 3] = [
 const SPEED: i64 = 8;
 /// How long any one thing may take, by the wall's clock.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The clouds' clock runs fast here, so the operator looks more often than it would in production.
+const OPERATOR: [&str; 18] = [
+    "--installation-id", "demo", "--operator-namespace", "causeway-system", "--listen", "127.0.0.1:0", "--log-format", "json",
+    "--log-level", "info", "--resync", "20s", "--poll", "500ms", "--job-poll", "1s", "--creation-grace", "30s",
+];
 
 /// Options of the demo.
 #[derive(Debug, Args)]
@@ -85,7 +89,7 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
     );
     tokio::task::spawn_blocking(Binaries::find).await??;
     screen.waiting("building the operator (minutes the first time, seconds afterwards)");
-    let binary = operator::build().await?;
+    let binary = Operator::build().await?;
     let began = Instant::now();
 
     let temporary = tempfile::tempdir().context("make a folder")?;
@@ -125,7 +129,7 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
     journey::apply(&client, &journey::parse(RBAC, None)?).await?;
     journey::apply(&client, &journey::parse(NAMESPACE, None)?).await?;
     let kubeconfig = cluster.service_account_kubeconfig("causeway-system", "causeway", &dir).await?;
-    let operator = Operator::start(&binary, &sandbox, &kubeconfig, dir.join("operator.log"))?;
+    let operator = Operator::start(&binary, &sandbox, &kubeconfig, dir.join("operator.log"), &OPERATOR)?;
     screen.done(&format!(
         "operator running as process {}, in the cluster as system:serviceaccount:causeway-system:causeway",
         operator.id()

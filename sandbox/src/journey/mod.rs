@@ -2,7 +2,9 @@
 //! the consoles. The demo plays it slowly and aloud; the tests play it fast and often.
 
 mod manifests;
+mod operator;
 mod person;
 
 pub use manifests::{api, apply, kinds, parse};
+pub use operator::Operator;
 pub use person::{Act, Person};

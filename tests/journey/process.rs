@@ -1,0 +1,136 @@
+//! The operator as its own process, with the identity and the rights of `examples/operator/rbac.yaml`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use sandbox::core::{FaultKind, FaultRule};
+use sandbox::journey::{self, Operator};
+
+use crate::support::world::{ALL, TestWorld};
+use crate::support::{cluster, run};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_causeway");
+const RBAC: &str = include_str!("../../examples/operator/rbac.yaml");
+const SECRETS: &str = include_str!("../../examples/identity-center/00-namespace.yaml");
+
+/// Gives the operator's service account its rights, and answers a kubeconfig that speaks as it.
+async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
+    journey::apply(&world.client, &journey::parse(RBAC, None).unwrap()).await.unwrap();
+    for mut object in journey::parse(SECRETS, Some(&world.namespace)).unwrap() {
+        if object.metadata.namespace.is_some() {
+            object.metadata.namespace = Some(world.namespace.clone());
+            journey::apply(&world.client, &[object]).await.unwrap();
+        }
+    }
+    cluster().await.service_account_kubeconfig("causeway-system", "causeway", dir).await.unwrap()
+}
+
+fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str) -> Operator {
+    let lease = format!("causeway-{}", world.namespace);
+    let more = [
+        "--installation-id", "test", "--operator-namespace", "causeway-system", "--lease-name", &lease, "--lease-duration", "2s",
+        "--namespaces", &world.namespace, "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", level,
+        "--resync", "1s", "--poll", "50ms", "--job-poll", "200ms", "--creation-grace", "2s",
+    ];
+    Operator::start(Path::new(BINARY), &world.sandbox, kubeconfig, log.to_owned(), &more).unwrap()
+}
+
+#[test]
+fn killed_at_ten_moments_the_journey_ends_the_same() {
+    run(async {
+        let mut seed = 0x5eed_u64;
+        let mut wanted = None;
+        for moment in 0..=10_u32 {
+            let world = TestWorld::company("kill").await;
+            let dir = tempfile::tempdir().unwrap();
+            let kubeconfig = identity(&world, dir.path()).await;
+            let log = dir.path().join("operator.log");
+            let mut operator = start(&world, &kubeconfig, &log, "info");
+            world.apply_example().await;
+            if moment > 0 {
+                // A linear congruential generator: the same ten moments in each run.
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let millis = 200 + (seed >> 33) % 3_000;
+                tokio::select! {
+                    () = world.until_ready(&ALL) => {}
+                    () = tokio::time::sleep(Duration::from_millis(millis)) => {}
+                }
+                operator.kill().await.unwrap();
+                operator = start(&world, &kubeconfig, &log, "info");
+            }
+            world.until_ready(&ALL).await;
+            assert_eq!(world.created_twice(), Vec::<String>::new(), "killed at moment {moment}");
+            let end = world.end_state();
+            assert_eq!(&end, wanted.get_or_insert_with(|| end.clone()), "killed at moment {moment}");
+            assert!(operator.stop().await.unwrap().success(), "SIGTERM is a clean end");
+        }
+    });
+}
+
+/// A secret in each form in which it might slip out.
+fn forms(secret: &str) -> Vec<String> {
+    let standard = base64::engine::general_purpose::STANDARD.encode(secret);
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    vec![secret.to_owned(), standard.trim_end_matches('=').to_owned(), encoded]
+}
+
+#[test]
+fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
+    run(async {
+        let world = TestWorld::company("secrets").await;
+        for (service, operation) in [
+            ("login", "token"),
+            ("graph", "POST /servicePrincipals/{id}/synchronization/jobs/validateCredentials"),
+            ("graph", "PUT /servicePrincipals/{id}/synchronization/secrets"),
+            ("sso-admin", "ListInstances"),
+        ] {
+            for kind in [FaultKind::Error, FaultKind::CutAfterEffect, FaultKind::Throttle] {
+                world.sandbox.core.faults.add(FaultRule {
+                    service: service.into(),
+                    operation: Some(operation.into()),
+                    nth: None,
+                    probability: None,
+                    kind,
+                    status: Some(500),
+                    code: None,
+                    times: Some(1),
+                    retry_after: Some(1.0),
+                });
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = identity(&world, dir.path()).await;
+        let log = dir.path().join("operator.log");
+        let operator = start(&world, &kubeconfig, &log, "trace");
+        world.apply_example().await;
+        world.until_ready(&ALL).await;
+        operator.stop().await.unwrap();
+
+        let secret = |name: &'static str, key: &'static str| {
+            let api = kube::Api::<k8s_openapi::api::core::v1::Secret>::namespaced(world.client.clone(), &world.namespace);
+            async move { String::from_utf8(api.get(name).await.unwrap().data.unwrap()[key].0.clone()).unwrap() }
+        };
+        let secrets = [
+            secret("entra", "clientSecret").await,
+            secret("aws", "secretAccessKey").await,
+            secret("aws-scim", "token").await,
+        ];
+        let mut heard = std::fs::read_to_string(&log).unwrap();
+        assert!(heard.len() > 100_000, "trace level says a lot: {}", heard.len());
+        heard += &world.report().await;
+        let events = kube::Api::<k8s_openapi::api::events::v1::Event>::namespaced(world.client.clone(), &world.namespace);
+        heard += &serde_json::to_string(&events.list(&Default::default()).await.unwrap().items).unwrap();
+        let maps = kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(world.client.clone(), &world.namespace);
+        heard += &serde_json::to_string(&maps.list(&Default::default()).await.unwrap().items).unwrap();
+        for secret in &secrets {
+            for form in forms(secret) {
+                if let Some(at) = heard.find(&form) {
+                    let line = heard[..at].rfind('\n').map_or(0, |n| n + 1);
+                    panic!("a secret slipped out: {}", &heard[line..at]);
+                }
+            }
+        }
+        assert!(!heard.contains("PRIVATE KEY"), "no private key either");
+    });
+}
