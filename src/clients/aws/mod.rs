@@ -1,5 +1,7 @@
 //! AWS through the official SDKs.
 
+pub mod instances;
+
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;

@@ -1,5 +1,10 @@
 //! Microsoft Graph and Entra's sign-in host.
 
+pub mod applications;
+pub mod assignments;
+pub mod certificates;
+pub mod directory;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -63,4 +68,10 @@ impl Graph {
 #[must_use]
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A text as one segment of a path: everything but unreserved characters is percent-encoded.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
