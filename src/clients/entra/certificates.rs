@@ -106,8 +106,7 @@ impl Graph {
         subject: &str,
         end: Timestamp,
     ) -> Result<Reply, CloudError> {
-        let path =
-            format!("/servicePrincipals/{}/addTokenSigningCertificate", segment(service_principal_id));
+        let path = format!("/servicePrincipals/{}/addTokenSigningCertificate", segment(service_principal_id));
         let end = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let body = json!({ "displayName": subject, "endDateTime": end });
         self.send("POST /servicePrincipals/{id}/addTokenSigningCertificate", Method::POST, &path, Some(&body))
