@@ -1,5 +1,7 @@
 //! AWS through the official SDKs.
 
+pub mod instances;
+
 mod connection;
 mod failure;
 mod reads_only;

@@ -1,5 +1,10 @@
 //! Microsoft Graph and Entra's sign-in host.
 
+pub mod applications;
+pub mod assignments;
+pub mod certificates;
+pub mod directory;
+
 mod credentials;
 mod failure;
 mod transport;
