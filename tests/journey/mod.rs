@@ -2,6 +2,8 @@
 
 mod crash;
 mod idle;
+mod kubectl;
+mod leaves;
 mod process;
 
 use std::collections::BTreeSet;
