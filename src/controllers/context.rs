@@ -6,10 +6,8 @@ use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 
 use super::Managed;
-use crate::api::v1alpha1::IdentityFederation;
+use super::access::Clouds;
 use crate::clients::CallObserver;
-use crate::clients::aws::AwsClients;
-use crate::clients::entra::Graph;
 use crate::clock::Clock;
 use crate::problem::{Class, Problem};
 use crate::secret::Sensitive;
@@ -33,6 +31,8 @@ pub struct Context {
     pub observer: Arc<dyn CallObserver>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The clients of both clouds; reached through [`Context::graph`] and [`Context::aws`].
+    pub clouds: Clouds,
     own_writes: OwnWrites,
 }
 
@@ -43,10 +43,11 @@ impl Context {
         kube: kube::Client,
         settings: Arc<Settings>,
         clock: Clock,
+        clouds: Clouds,
         observer: Arc<dyn CallObserver>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { kube, settings, clock, observer, metrics, own_writes: OwnWrites::default() }
+        Self { kube, settings, clock, clouds, observer, metrics, own_writes: OwnWrites::default() }
     }
 
     /// The owner mark of a resource: `<installationId>/<namespace>/<name>`.
@@ -168,25 +169,6 @@ impl Context {
     /// What this operator wrote itself, so that it need not wake anybody.
     pub(super) fn own_writes(&self) -> &OwnWrites {
         &self.own_writes
-    }
-
-    /// Microsoft Graph (and the sign-in host) with the federation's credentials. Cached; the Secret is read anew
-    /// and a changed one takes effect at once.
-    ///
-    /// # Errors
-    /// A missing Secret.
-    pub async fn graph(&self, federation: &IdentityFederation) -> Result<Graph, Problem> {
-        let _ = federation;
-        todo!()
-    }
-
-    /// AWS with the federation's credentials, in the federation's Region. Cached likewise.
-    ///
-    /// # Errors
-    /// `CredentialsNotAllowed` for ambient credentials from an unlisted namespace; a missing Secret.
-    pub async fn aws(&self, federation: &IdentityFederation) -> Result<AwsClients, Problem> {
-        let _ = federation;
-        todo!()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The controllers: one folder for each kind, and what they share.
 
+mod access;
 mod backoff;
 pub mod context;
 mod managed;
@@ -10,6 +11,7 @@ mod stores;
 mod wake;
 mod writes;
 
+pub use access::Clouds;
 pub use outcome::{Cleanup, Managed, Next, Notice, Outcome, Reconciler, handled_reconcile};
 pub use related::{Related, watch_config_maps};
 pub use runner::Runner;
