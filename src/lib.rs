@@ -4,6 +4,7 @@ pub mod api;
 pub mod clients;
 pub mod clock;
 pub mod controllers;
+pub mod engine;
 pub mod plan;
 pub mod problem;
 pub mod secret;

@@ -1,5 +1,12 @@
 //! AWS through the official SDKs.
 
+pub mod assignments;
+pub mod identity_store;
+pub mod organization;
+pub mod permission_sets;
+pub mod provisioning;
+pub mod sso_admin;
+
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
