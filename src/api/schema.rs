@@ -11,28 +11,34 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     [IdentityFederation::crd(), ScimConnection::crd(), PermissionSetBinding::crd()].map(finish_schema).into()
 }
 
-/// Drops what the derive emits and the API server should not see: `nullable` on optional fields (an
-/// explicit `null` is a mistake) and `null` among enum members.
+/// Drops what the derive emits and the API server should not see: `nullable` on optional fields (an explicit
+/// `null` is a mistake), `null` among enum members, and defaults below a list: three-way merges treat lists
+/// whole, so such a default would be an everlasting difference in Git. The code has those defaults itself.
 #[must_use]
 pub fn finish_schema(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut value = serde_json::to_value(&crd).expect("a CRD is plain data");
-    tidy(&mut value);
+    tidy(&mut value, false);
     serde_json::from_value(value).expect("tidying keeps the shape of a CRD")
 }
 
-fn tidy(value: &mut Value) {
+fn tidy(value: &mut Value, below_list: bool) {
     match value {
         Value::Object(map) => {
-            // A property may itself be called `nullable`; ours are not.
+            // A property may itself be called `nullable` or `default`; ours are not.
             if map.get("nullable").is_some_and(Value::is_boolean) {
                 map.remove("nullable");
+            }
+            if below_list {
+                map.remove("default");
             }
             if let Some(Value::Array(members)) = map.get_mut("enum") {
                 members.retain(|m| !m.is_null());
             }
-            map.values_mut().for_each(tidy);
+            for (key, inner) in map.iter_mut() {
+                tidy(inner, below_list || key == "items");
+            }
         }
-        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Array(items) => items.iter_mut().for_each(|inner| tidy(inner, below_list)),
         _ => {}
     }
 }

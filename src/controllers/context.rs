@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use crate::api::v1alpha1::IdentityFederation;
-use crate::clients::aws::AwsClients;
-use crate::clients::entra::Graph;
+use super::access::Clouds;
 use crate::clock::Clock;
 use crate::problem::Problem;
 use crate::secret::Sensitive;
@@ -16,6 +14,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// The time.
     pub clock: Clock,
+    /// The clients of both clouds; reached through [`Context::graph`] and [`Context::aws`].
+    pub clouds: Clouds,
 }
 
 impl Context {
@@ -40,25 +40,6 @@ impl Context {
     /// `ConfigMapNotFound` (class Blocked) naming ConfigMap and key; API server trouble.
     pub async fn config_map_value(&self, namespace: &str, name: &str, key: &str) -> Result<String, Problem> {
         let _ = (namespace, name, key);
-        todo!()
-    }
-
-    /// Microsoft Graph (and the sign-in host) with the federation's credentials. Cached; the Secret is read anew
-    /// and a changed one takes effect at once.
-    ///
-    /// # Errors
-    /// A missing Secret.
-    pub async fn graph(&self, federation: &IdentityFederation) -> Result<Graph, Problem> {
-        let _ = federation;
-        todo!()
-    }
-
-    /// AWS with the federation's credentials, in the federation's Region. Cached likewise.
-    ///
-    /// # Errors
-    /// `CredentialsNotAllowed` for ambient credentials from an unlisted namespace; a missing Secret.
-    pub async fn aws(&self, federation: &IdentityFederation) -> Result<AwsClients, Problem> {
-        let _ = federation;
         todo!()
     }
 }

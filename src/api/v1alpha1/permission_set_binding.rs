@@ -77,7 +77,7 @@ pub struct PermissionSet {
     pub adopt: bool,
     /// Description, Latin-1 characters only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 700), regex(pattern = r"^[\t\n\r -~\u00a1-\u00ff]*$"))]
+    #[schemars(length(min = 1, max = 700), regex(pattern = r"^[\t\n\r -~\xa1-\xff]*$"))]
     pub description: Option<String>,
     /// How long a session lasts, 1h to 12h: `1h` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,9 +192,33 @@ pub struct AccountSelector {
 }
 
 /// An AWS account id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct AccountId(#[schemars(regex(pattern = r"^[0-9]{12}$"))] pub String);
+pub struct AccountId(pub String);
+
+impl JsonSchema for AccountId {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AccountId".into()
+    }
+
+    /// A number is let through to the rule, whose message then says what is wrong with it: YAML reads an
+    /// unquoted id as a number, and one with a leading zero as another number.
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "Twelve digits, in quotes.",
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 12,
+            "x-kubernetes-validations": [{
+                "rule": "type(self) == string && self.matches('^[0-9]{12}$')",
+                "message": "an account id is a string of twelve digits: put the account id in quotes"
+            }]
+        })
+    }
+}
 
 /// What is true of a binding.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]

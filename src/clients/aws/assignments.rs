@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::cloud_error;
 use super::permission_sets::Written;
-use super::sso_admin::{SsoAdmin, every_page, once, present};
+use super::sso_admin::{SsoAdmin, every_page, present};
 use crate::clients::{CloudError, Service};
 
 const SERVICE: Service = Service::SsoAdmin;
@@ -106,7 +106,7 @@ impl SsoAdmin {
         principal: &PrincipalId,
     ) -> Result<Vec<Assignment>, CloudError> {
         const OPERATION: &str = "ListAccountAssignmentsForPrincipal";
-        let items = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let items = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_account_assignments_for_principal();
             let page = page.instance_arn(&self.instance).principal_id(&principal.id);
             let page = page.principal_type(sdk_kind(principal.kind)).max_results(100).set_next_token(token);
@@ -136,7 +136,7 @@ impl SsoAdmin {
         account: &str,
     ) -> Result<Vec<Assignment>, CloudError> {
         const OPERATION: &str = "ListAccountAssignments";
-        let items = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let items = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_account_assignments().instance_arn(&self.instance);
             let page =
                 page.permission_set_arn(set_arn).account_id(account).max_results(100).set_next_token(token);
@@ -169,7 +169,7 @@ impl SsoAdmin {
     /// The classified failure; never a part of the list.
     pub async fn creation_requests(&self, running_only: bool) -> Result<Vec<RequestItem>, CloudError> {
         const OPERATION: &str = "ListAccountAssignmentCreationStatus";
-        let items = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let items = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_account_assignment_creation_status().instance_arn(&self.instance);
             let page = page.set_filter(running_filter(running_only)).max_results(100).set_next_token(token);
             let page = page.send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -185,7 +185,7 @@ impl SsoAdmin {
     /// The classified failure; never a part of the list.
     pub async fn deletion_requests(&self, running_only: bool) -> Result<Vec<RequestItem>, CloudError> {
         const OPERATION: &str = "ListAccountAssignmentDeletionStatus";
-        let items = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let items = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_account_assignment_deletion_status().instance_arn(&self.instance);
             let page = page.set_filter(running_filter(running_only)).max_results(100).set_next_token(token);
             let page = page.send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -201,7 +201,6 @@ impl SsoAdmin {
     /// NotFound once AWS has forgotten it.
     pub async fn creation_request(&self, id: &str) -> Result<AssignmentRequest, CloudError> {
         const OPERATION: &str = "DescribeAccountAssignmentCreationStatus";
-        self.budget.spend().await;
         let call = self.client.describe_account_assignment_creation_status().instance_arn(&self.instance);
         let answer = call.account_assignment_creation_request_id(id).send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -215,7 +214,6 @@ impl SsoAdmin {
     /// NotFound once AWS has forgotten it.
     pub async fn deletion_request(&self, id: &str) -> Result<AssignmentRequest, CloudError> {
         const OPERATION: &str = "DescribeAccountAssignmentDeletionStatus";
-        self.budget.spend().await;
         let call = self.client.describe_account_assignment_deletion_status().instance_arn(&self.instance);
         let answer = call.account_assignment_deletion_request_id(id).send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -226,7 +224,6 @@ impl SsoAdmin {
     /// Begins to create an assignment. One that exists is not refused (contract aws 1.6): look before.
     pub(crate) async fn create_assignment(&self, assignment: &Assignment) -> Written<AssignmentRequest> {
         const OPERATION: &str = "CreateAccountAssignment";
-        self.budget.spend().await;
         let call = self.client.create_account_assignment().instance_arn(&self.instance);
         let call = call
             .permission_set_arn(&assignment.set_arn)
@@ -234,7 +231,7 @@ impl SsoAdmin {
             .target_id(&assignment.account)
             .principal_type(sdk_kind(assignment.principal.kind))
             .principal_id(&assignment.principal.id);
-        let answer = call.customize().config_override(once()).send().await;
+        let answer = call.send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
         let call_id = answer.request_id().map(str::to_owned);
         let status = present(answer.account_assignment_creation_status, SERVICE, OPERATION, "a status")?;
@@ -245,7 +242,6 @@ impl SsoAdmin {
     /// Begins to delete an assignment.
     pub(crate) async fn delete_assignment(&self, assignment: &Assignment) -> Written<AssignmentRequest> {
         const OPERATION: &str = "DeleteAccountAssignment";
-        self.budget.spend().await;
         let call = self.client.delete_account_assignment().instance_arn(&self.instance);
         let call = call
             .permission_set_arn(&assignment.set_arn)
@@ -253,7 +249,7 @@ impl SsoAdmin {
             .target_id(&assignment.account)
             .principal_type(sdk_kind(assignment.principal.kind))
             .principal_id(&assignment.principal.id);
-        let answer = call.customize().config_override(once()).send().await;
+        let answer = call.send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
         let call_id = answer.request_id().map(str::to_owned);
         let status = present(answer.account_assignment_deletion_status, SERVICE, OPERATION, "a status")?;

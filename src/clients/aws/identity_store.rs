@@ -2,7 +2,7 @@ use aws_sdk_identitystore::types::{AlternateIdentifier, ExternalId, UniqueAttrib
 use aws_smithy_types::Document;
 
 use super::cloud_error;
-use super::sso_admin::{Budget, every_page, unreadable};
+use super::sso_admin::{every_page, unreadable};
 use crate::clients::{CloudError, Service};
 
 const SERVICE: Service = Service::IdentityStore;
@@ -27,19 +27,18 @@ pub struct StoredExternalId {
     pub id: String,
 }
 
-/// One identity store, within a shared budget. Read only: SCIM owns what is in it. Cheap to clone.
+/// One identity store. Read only: SCIM owns what is in it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct IdentityStore {
     client: aws_sdk_identitystore::Client,
     store: String,
-    budget: Budget,
 }
 
 impl IdentityStore {
     /// For one store.
     #[must_use]
-    pub fn new(client: aws_sdk_identitystore::Client, store_id: impl Into<String>, budget: Budget) -> Self {
-        Self { client, store: store_id.into(), budget }
+    pub fn new(client: aws_sdk_identitystore::Client, store_id: impl Into<String>) -> Self {
+        Self { client, store: store_id.into() }
     }
 
     /// All groups.
@@ -48,7 +47,7 @@ impl IdentityStore {
     /// The classified failure; never a part of the list.
     pub async fn groups(&self) -> Result<Vec<StoredPrincipal>, CloudError> {
         const OPERATION: &str = "ListGroups";
-        let groups = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let groups = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_groups().identity_store_id(&self.store).max_results(100);
             let page =
                 page.set_next_token(token).send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -71,7 +70,6 @@ impl IdentityStore {
     /// The classified failure; a group that does not exist is none.
     pub async fn group_by_name(&self, name: &str) -> Result<Option<StoredPrincipal>, CloudError> {
         const OPERATION: &str = "GetGroupId";
-        self.budget.spend().await;
         let call = self.client.get_group_id().identity_store_id(&self.store);
         let answer = call.alternate_identifier(unique("displayName", name, OPERATION)?).send().await;
         match answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e)) {
@@ -86,7 +84,6 @@ impl IdentityStore {
     /// # Errors
     /// The classified failure; a group that does not exist is none.
     pub async fn group(&self, id: &str) -> Result<Option<StoredPrincipal>, CloudError> {
-        self.budget.spend().await;
         let answer = self.client.describe_group().identity_store_id(&self.store).group_id(id).send().await;
         match answer.map_err(|e| cloud_error(SERVICE, "DescribeGroup", &e)) {
             Ok(g) => Ok(Some(StoredPrincipal {
@@ -125,7 +122,6 @@ impl IdentityStore {
     /// # Errors
     /// The classified failure; a user who does not exist is none.
     pub async fn user(&self, id: &str) -> Result<Option<StoredPrincipal>, CloudError> {
-        self.budget.spend().await;
         let answer = self.client.describe_user().identity_store_id(&self.store).user_id(id).send().await;
         match answer.map_err(|e| cloud_error(SERVICE, "DescribeUser", &e)) {
             Ok(u) => Ok(Some(StoredPrincipal {
@@ -139,7 +135,6 @@ impl IdentityStore {
     }
 
     async fn user_by(&self, identifier: AlternateIdentifier) -> Result<Option<StoredPrincipal>, CloudError> {
-        self.budget.spend().await;
         let call = self.client.get_user_id().identity_store_id(&self.store);
         let answer = call.alternate_identifier(identifier).send().await;
         match answer.map_err(|e| cloud_error(SERVICE, "GetUserId", &e)) {

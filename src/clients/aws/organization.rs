@@ -3,23 +3,22 @@ use std::collections::BTreeMap;
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
 use super::cloud_error;
-use super::sso_admin::{Budget, every_page, present};
+use super::sso_admin::{every_page, present};
 use crate::clients::{CloudError, Service};
 
 const SERVICE: Service = Service::Organizations;
 
-/// The organization, within a shared budget. Cheap to clone.
+/// The organization. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Organization {
     client: aws_sdk_organizations::Client,
-    budget: Budget,
 }
 
 impl Organization {
     /// For the organization that the client's identity belongs to.
     #[must_use]
-    pub const fn new(client: aws_sdk_organizations::Client, budget: Budget) -> Self {
-        Self { client, budget }
+    pub const fn new(client: aws_sdk_organizations::Client) -> Self {
+        Self { client }
     }
 
     /// All accounts by id, and whether each is active: only active ones are targets (contract aws 6).
@@ -28,7 +27,7 @@ impl Organization {
     /// The classified failure; never a part of the list.
     pub async fn accounts(&self) -> Result<BTreeMap<String, bool>, CloudError> {
         const OPERATION: &str = "ListAccounts";
-        let accounts = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let accounts = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_accounts().max_results(20).set_next_token(token);
             let page = page.send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
             Ok((page.accounts.unwrap_or_default(), page.next_token))
@@ -41,19 +40,6 @@ impl Organization {
                 Ok((present(account.id, SERVICE, OPERATION, "Id")?, active))
             })
             .collect()
-    }
-
-    /// The management account.
-    ///
-    /// # Errors
-    /// The classified failure.
-    pub async fn management_account(&self) -> Result<String, CloudError> {
-        const OPERATION: &str = "DescribeOrganization";
-        self.budget.spend().await;
-        let answer = self.client.describe_organization().send().await;
-        let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
-        let id = answer.organization.and_then(|o| o.master_account_id);
-        present(id, SERVICE, OPERATION, "MasterAccountId")
     }
 }
 

@@ -145,7 +145,7 @@ impl SsoAdmin {
     /// The classified failure; never a part of the list.
     pub async fn list_permission_sets(&self) -> Result<Vec<String>, CloudError> {
         const OPERATION: &str = "ListPermissionSets";
-        every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_permission_sets().instance_arn(&self.instance).max_results(100);
             let page =
                 page.set_next_token(token).send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -160,7 +160,6 @@ impl SsoAdmin {
     /// NotFound when it does not exist, or is too new to be visible (contract aws 1.11).
     pub async fn describe_permission_set(&self, arn: &str) -> Result<PermissionSet, CloudError> {
         const OPERATION: &str = "DescribePermissionSet";
-        self.budget.spend().await;
         let call = self.client.describe_permission_set().instance_arn(&self.instance).permission_set_arn(arn);
         let answer = call.send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
         model(present(answer.permission_set, SERVICE, OPERATION, "PermissionSet")?, OPERATION)
@@ -172,7 +171,7 @@ impl SsoAdmin {
     /// The classified failure.
     pub async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CloudError> {
         const OPERATION: &str = "ListTagsForResource";
-        let tags = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let tags = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_tags_for_resource().instance_arn(&self.instance).resource_arn(arn);
             let page =
                 page.set_next_token(token).send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -188,7 +187,7 @@ impl SsoAdmin {
     /// The classified failure.
     pub async fn managed_policies(&self, arn: &str) -> Result<BTreeSet<String>, CloudError> {
         const OPERATION: &str = "ListManagedPoliciesInPermissionSet";
-        let policies = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let policies = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_managed_policies_in_permission_set();
             let page = page.instance_arn(&self.instance).permission_set_arn(arn).max_results(100);
             let page =
@@ -205,7 +204,7 @@ impl SsoAdmin {
     /// The classified failure.
     pub async fn policy_references(&self, arn: &str) -> Result<BTreeSet<PolicyReference>, CloudError> {
         const OPERATION: &str = "ListCustomerManagedPolicyReferencesInPermissionSet";
-        let references = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let references = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_customer_managed_policy_references_in_permission_set();
             let page = page.instance_arn(&self.instance).permission_set_arn(arn).max_results(100);
             let page =
@@ -221,7 +220,6 @@ impl SsoAdmin {
     /// # Errors
     /// The classified failure.
     pub async fn inline_policy(&self, arn: &str) -> Result<Option<String>, CloudError> {
-        self.budget.spend().await;
         let call = self.client.get_inline_policy_for_permission_set();
         let answer = call.instance_arn(&self.instance).permission_set_arn(arn).send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, "GetInlinePolicyForPermissionSet", &e))?;
@@ -234,7 +232,6 @@ impl SsoAdmin {
     /// # Errors
     /// The classified failure. A set without a boundary is not one, although the service answers NotFound.
     pub async fn boundary(&self, arn: &str) -> Result<Option<Boundary>, CloudError> {
-        self.budget.spend().await;
         let call = self.client.get_permissions_boundary_for_permission_set();
         let answer = call.instance_arn(&self.instance).permission_set_arn(arn).send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, "GetPermissionsBoundaryForPermissionSet", &e));
@@ -261,7 +258,7 @@ impl SsoAdmin {
         const OPERATION: &str = "ListAccountsForProvisionedPermissionSet";
         let filter = stale_only.then_some(ProvisioningStatus::LatestPermissionSetNotProvisioned);
         let filter = &filter;
-        let accounts = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let accounts = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_accounts_for_provisioned_permission_set();
             let page = page.instance_arn(&self.instance).permission_set_arn(arn).max_results(100);
             let page = page.set_provisioning_status(filter.clone()).set_next_token(token);
@@ -281,7 +278,6 @@ impl SsoAdmin {
         tags: &BTreeMap<String, String>,
     ) -> Written<PermissionSet> {
         const OPERATION: &str = "CreatePermissionSet";
-        self.budget.spend().await;
         let call = self.client.create_permission_set().instance_arn(&self.instance).name(name);
         let call = call
             .set_description(settings.description.clone())
@@ -311,7 +307,6 @@ impl SsoAdmin {
                     .map_err(|e| cloud_error(SERVICE, edit.operation(), &e))
             };
         }
-        self.budget.spend().await;
         match edit {
             SetEdit::Settings(s) => send!(
                 client
@@ -374,7 +369,6 @@ impl SsoAdmin {
 
     /// Deletes a permission set. Too early answers Conflict (contract aws 1.7).
     pub(crate) async fn delete_permission_set(&self, arn: &str) -> Written<()> {
-        self.budget.spend().await;
         let call = self.client.delete_permission_set().instance_arn(&self.instance).permission_set_arn(arn);
         let answer = call.send().await.map_err(|e| cloud_error(SERVICE, "DeletePermissionSet", &e))?;
         Ok(((), answer.request_id().map(str::to_owned)))

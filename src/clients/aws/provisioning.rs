@@ -4,7 +4,7 @@ use aws_types::request_id::RequestId as _;
 use super::assignments::{Progress, RequestItem, progress, provisioning_item, running_filter};
 use super::cloud_error;
 use super::permission_sets::Written;
-use super::sso_admin::{SsoAdmin, every_page, once, present};
+use super::sso_admin::{SsoAdmin, every_page, present};
 use crate::clients::{CloudError, Service};
 
 const SERVICE: Service = Service::SsoAdmin;
@@ -27,7 +27,7 @@ impl SsoAdmin {
     /// The classified failure; never a part of the list.
     pub async fn provisioning_requests(&self, running_only: bool) -> Result<Vec<RequestItem>, CloudError> {
         const OPERATION: &str = "ListPermissionSetProvisioningStatus";
-        let items = every_page(SERVICE, OPERATION, &self.budget, |token| async move {
+        let items = every_page(SERVICE, OPERATION, |token| async move {
             let page = self.client.list_permission_set_provisioning_status().instance_arn(&self.instance);
             let page = page.set_filter(running_filter(running_only)).max_results(100).set_next_token(token);
             let page = page.send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -43,7 +43,6 @@ impl SsoAdmin {
     /// NotFound once AWS has forgotten it.
     pub async fn provisioning_request(&self, id: &str) -> Result<ProvisioningRequest, CloudError> {
         const OPERATION: &str = "DescribePermissionSetProvisioningStatus";
-        self.budget.spend().await;
         let call = self.client.describe_permission_set_provisioning_status().instance_arn(&self.instance);
         let answer = call.provision_permission_set_request_id(id).send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
@@ -55,11 +54,10 @@ impl SsoAdmin {
     /// create a role for nobody (contract aws 1.5): ask [`Self::provisioned_accounts`] before.
     pub(crate) async fn provision(&self, set_arn: &str, account: &str) -> Written<ProvisioningRequest> {
         const OPERATION: &str = "ProvisionPermissionSet";
-        self.budget.spend().await;
         let call =
             self.client.provision_permission_set().instance_arn(&self.instance).permission_set_arn(set_arn);
         let call = call.target_type(ProvisionTargetType::AwsAccount).target_id(account);
-        let answer = call.customize().config_override(once()).send().await;
+        let answer = call.send().await;
         let answer = answer.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
         let call_id = answer.request_id().map(str::to_owned);
         let status = present(answer.permission_set_provisioning_status, SERVICE, OPERATION, "a status")?;

@@ -1,34 +1,9 @@
-use std::num::NonZeroU32;
-use std::sync::Arc;
-
-use aws_sdk_ssoadmin::config::Builder;
-use aws_sdk_ssoadmin::config::retry::RetryConfig;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-
 use crate::clients::{CloudError, CloudErrorKind, Service};
 
 /// The most pages a listing may have: far beyond any quota (contract aws 1.8), short of forever.
 const MAX_PAGES: usize = 10_000;
 
-/// Calls a second that everybody who talks to one service shares. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<DefaultDirectRateLimiter>);
-
-impl Budget {
-    /// A budget of so many calls a second (at least one).
-    #[must_use]
-    pub fn per_second(calls: u32) -> Self {
-        let rate = NonZeroU32::new(calls.max(1)).unwrap_or(NonZeroU32::MIN);
-        Self(Arc::new(RateLimiter::direct(Quota::per_second(rate))))
-    }
-
-    /// Waits for one call's worth.
-    pub async fn spend(&self) {
-        self.0.until_ready().await;
-    }
-}
-
-/// IAM Identity Center's administration API for one instance, within a shared budget. Cheap to clone.
+/// IAM Identity Center's administration API for one instance. Cheap to clone.
 ///
 /// The operations live in `permission_sets`, `assignments` and `provisioning`. Those that write are visible in
 /// this crate only, and only the engine calls them.
@@ -36,28 +11,20 @@ impl Budget {
 pub struct SsoAdmin {
     pub(super) client: aws_sdk_ssoadmin::Client,
     pub(super) instance: String,
-    pub(super) budget: Budget,
 }
 
 impl SsoAdmin {
     /// For one instance.
     #[must_use]
-    pub fn new(client: aws_sdk_ssoadmin::Client, instance_arn: impl Into<String>, budget: Budget) -> Self {
-        Self { client, instance: instance_arn.into(), budget }
+    pub fn new(client: aws_sdk_ssoadmin::Client, instance_arn: impl Into<String>) -> Self {
+        Self { client, instance: instance_arn.into() }
     }
-}
-
-/// One try and no more: for calls that begin asynchronous work. When their outcome is unclear, the engine looks for
-/// what they began before it says it again.
-pub(super) fn once() -> Builder {
-    Builder::new().retry_config(RetryConfig::disabled())
 }
 
 /// Reads every page, or fails; never a part. Empty pages with a token are legal (contract aws 6).
 pub(super) async fn every_page<T, P, F>(
     service: Service,
     operation: &'static str,
-    budget: &Budget,
     mut page: P,
 ) -> Result<Vec<T>, CloudError>
 where
@@ -67,7 +34,6 @@ where
     let mut all = Vec::new();
     let mut token: Option<String> = None;
     for _ in 0..MAX_PAGES {
-        budget.spend().await;
         let (items, next) = page(token.clone()).await?;
         all.extend(items);
         match next.filter(|t| !t.is_empty()) {
@@ -108,8 +74,7 @@ mod tests {
 
     async fn read(script: Vec<(Vec<u8>, Option<&'static str>)>) -> Result<Vec<u8>, CloudError> {
         let mut pages = script.into_iter();
-        let budget = Budget::per_second(1_000);
-        every_page(Service::SsoAdmin, "List", &budget, |_| {
+        every_page(Service::SsoAdmin, "List", |_| {
             let page = pages.next().ok_or_else(|| unreadable(Service::SsoAdmin, "List", "cut off"));
             async move { page.map(|(items, next)| (items, next.map(str::to_owned))) }
         })
