@@ -3,6 +3,7 @@
 pub mod api;
 pub mod clients;
 pub mod clock;
+pub mod cluster;
 pub mod controllers;
 pub mod engine;
 pub mod plan;
