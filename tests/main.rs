@@ -1,1 +1,5 @@
+//! Everything that needs more than one module: one test crate, because linking is slow.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
+mod schema;
+mod support;

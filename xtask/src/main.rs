@@ -1,1 +1,28 @@
-fn main(){}
+//! Causeway's own chores. `cargo xtask` without arguments lists them.
+
+mod generate;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Causeway's own chores", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write what is generated from the code: crds/ and docs/reference/.
+    Gen {
+        /// Write nothing; fail when a file differs.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Gen { check } => generate::run(check),
+    }
+}

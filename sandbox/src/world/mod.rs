@@ -1,8 +1,16 @@
 //! The world file: what exists in both clouds before anything happens. Unknown keys are refused.
 
+mod grow;
+mod load;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use grow::Growth;
+pub use load::WorldError;
 
 /// The whole world.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

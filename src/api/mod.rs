@@ -1,0 +1,30 @@
+//! The custom resources: types only, no I/O.
+
+mod common;
+mod schema;
+pub mod v1alpha1;
+
+pub use common::{
+    ConfigMapKeyRef, DeletionPolicy, Group, Handoff, HandoffStep, Mode, PlanSummary, Principal, PublishedMetadata,
+    SecretKeyRef, SecretRef, User,
+};
+pub use schema::{all_crds, finish_schema};
+
+/// The API group of all kinds.
+pub const GROUP: &str = "causeway.dev";
+
+/// Annotations that people set.
+pub mod annotations {
+    /// `<sha256>` of the identity provider certificate that AWS has imported.
+    pub const ACKNOWLEDGE: &str = "causeway.dev/acknowledge";
+    /// `true`: let go of everything in the clouds when the resource is deleted.
+    pub const ABANDON: &str = "causeway.dev/abandon";
+    /// `<scope>@<RFC 3339>`: restart the synchronization job.
+    pub const RESTART: &str = "causeway.dev/restart";
+    /// `<userPrincipalName>@<RFC 3339>`: provision one person now.
+    pub const PROVISION_ON_DEMAND: &str = "causeway.dev/provision-on-demand";
+    /// The identity store id of a recreated principal that may take over the access of its predecessor.
+    pub const APPROVE_PRINCIPAL: &str = "causeway.dev/approve-principal";
+    /// Any new value: reconcile now. Echoed in `status.lastHandledReconcileAt`.
+    pub const RECONCILE: &str = "causeway.dev/reconcile";
+}

@@ -1,0 +1,9 @@
+//! Version `v1alpha1`.
+
+mod identity_federation;
+mod permission_set_binding;
+mod scim_connection;
+
+pub use identity_federation::*;
+pub use permission_set_binding::*;
+pub use scim_connection::*;

@@ -1,0 +1,12 @@
+//! Thin, typed clients for the two clouds: what Causeway calls and nothing more.
+
+pub mod aws;
+pub mod entra;
+mod error;
+pub mod http;
+mod observer;
+pub mod saml;
+pub mod scim;
+
+pub use error::{CloudError, CloudErrorKind, Service};
+pub use observer::{Call, CallObserver};

@@ -1,0 +1,7 @@
+//! Conditions and their reasons: what a status says, and how it is put together.
+
+mod condition;
+mod reason;
+
+pub use condition::{ConditionSet, Verdict, condition, is_true};
+pub use reason::Reason;
