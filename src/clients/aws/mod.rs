@@ -1,6 +1,12 @@
 //! AWS through the official SDKs.
 
+pub mod assignments;
+pub mod identity_store;
 pub mod instances;
+pub mod organization;
+pub mod permission_sets;
+pub mod provisioning;
+pub mod sso_admin;
 
 mod connection;
 mod failure;
