@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Start a sandbox and keep it running until Ctrl-C.
     Up(Up),
+    /// The whole journey, from an empty tenant and an empty organization to people signing in.
+    Demo(sandbox::demo::Demo),
     /// Print shell lines that point the AWS CLI, boto3, kubectl and curl at a running sandbox: eval "$(cargo sandbox env)".
     Env(Folder),
     /// Print a world as YAML, to start one's own from.
@@ -90,6 +92,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up(up) => Box::pin(self::up(up)).await,
+        Command::Demo(demo) => Box::pin(sandbox::demo::run(demo)).await,
         Command::Env(Folder { dir }) => {
             print!("{}", Descriptor::read(&dir)?.shell());
             Ok(())

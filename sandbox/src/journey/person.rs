@@ -27,7 +27,7 @@ pub struct Act {
 }
 
 /// The administrator: reads hand-offs in status, and nothing else, and does what they say.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Person {
     aws: Arc<Aws>,
     now: Arc<crate::core::Core>,
