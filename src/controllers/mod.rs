@@ -5,6 +5,7 @@ mod backoff;
 pub mod context;
 mod managed;
 mod outcome;
+pub mod permission_set_binding;
 mod related;
 mod runner;
 mod stores;

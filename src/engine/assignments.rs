@@ -32,8 +32,8 @@ pub struct FailedWork {
     pub verb: Verb,
     /// What AWS says.
     pub reason: String,
-    /// Whether it is time to try again.
-    pub due: bool,
+    /// How long it rests before it is tried again; zero: it is time.
+    pub rest: Duration,
 }
 
 impl Instance {
@@ -67,8 +67,8 @@ impl Instance {
                 // Somebody else did it.
                 Some(_) if as_wanted => tracker.forget(&target),
                 Some(failure) => {
-                    let due = failure.is_due(outcome.at, timing.backoff, now);
-                    let failed = FailedWork { verb: outcome.verb, reason: failure.reason, due };
+                    let rest = failure.rest(outcome.at, timing.backoff, now);
+                    let failed = FailedWork { verb: outcome.verb, reason: failure.reason, rest };
                     assigned.failed.insert(grant, failed);
                 }
                 None if as_wanted => tracker.seen(&target, now),
@@ -99,8 +99,8 @@ impl Instance {
         let failed = tracker.outcomes_for(set_arn).filter(|(_, o)| o.verb == Verb::Provision);
         let failed = failed.filter_map(|(target, outcome)| {
             let failure = outcome.failure.as_ref()?;
-            let due = failure.is_due(outcome.at, self.shared.timing.backoff, now);
-            let work = FailedWork { verb: Verb::Provision, reason: failure.reason.clone(), due };
+            let rest = failure.rest(outcome.at, self.shared.timing.backoff, now);
+            let work = FailedWork { verb: Verb::Provision, reason: failure.reason.clone(), rest };
             Some((target.account.clone(), work))
         });
         (running, failed.collect())

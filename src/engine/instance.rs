@@ -183,7 +183,8 @@ impl Instance {
         hint: Option<&str>,
     ) -> Result<Option<PermissionSet>, CloudError> {
         let known = locked(&self.shared.names).iter().find(|(_, n)| *n == name).map(|(arn, _)| arn.clone());
-        for arn in [known.as_deref(), hint].into_iter().flatten() {
+        let candidates: Vec<&str> = known.as_deref().into_iter().chain(hint).collect();
+        for arn in candidates {
             match self.sso.describe_permission_set(arn).await {
                 Ok(set) if set.name == name => {
                     locked(&self.shared.names).insert(set.arn.clone(), set.name.clone());

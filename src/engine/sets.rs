@@ -1,6 +1,6 @@
 //! Permission sets: reading, editing, deleting, and which accounts are stale.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::instance::{Instance, locked};
 use super::plan_set::{DesiredSet, ObservedSet, SetStep};
@@ -152,6 +152,14 @@ impl Instance {
     /// The classified failure.
     pub async fn count_assignments(&self, set_arn: &str, account: &str) -> Result<usize, CloudError> {
         Ok(self.sso.assignments_of_pair(set_arn, account).await?.len())
+    }
+
+    /// The tags of a set.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn set_tags(&self, set_arn: &str) -> Result<BTreeMap<String, String>, CloudError> {
+        self.sso.tags(set_arn).await
     }
 
     /// Deletes a set.

@@ -336,16 +336,14 @@ impl Tracker {
 }
 
 impl Failure {
-    /// Whether it is time to try again: after a delay that doubles with each failure.
+    /// How long it rests before it is tried again: longer with each failure, and not at all once something changed.
     #[must_use]
-    pub fn is_due(&self, at: Timestamp, backoff: (Duration, Duration), now: Timestamp) -> bool {
-        self.forgiven || older(at, self.delay(backoff), now)
-    }
-
-    /// How long it rests.
-    #[must_use]
-    pub fn delay(&self, (first, longest): (Duration, Duration)) -> Duration {
-        first.saturating_mul(2u32.saturating_pow(self.times.min(30))).min(longest)
+    pub fn rest(&self, at: Timestamp, (first, longest): (Duration, Duration), now: Timestamp) -> Duration {
+        if self.forgiven {
+            return Duration::ZERO;
+        }
+        let delay = first.saturating_mul(2u32.saturating_pow(self.times.min(30))).min(longest);
+        delay.saturating_sub(now.duration_since(at).unsigned_abs())
     }
 }
 

@@ -83,12 +83,12 @@ fn failures_rest_longer_each_time_until_something_changes() {
         tracker.ended(Verb::Create, target("1", "a"), Some("no".into()), at(0), at(100));
         let (failure, when) = failed(&tracker);
         assert_eq!(failure.times, times);
-        assert!(!failure.is_due(when, backoff, at(99 + delay)));
-        assert!(failure.is_due(when, backoff, at(100 + delay)));
+        assert_eq!(failure.rest(when, backoff, at(99 + delay)), Duration::from_secs(1));
+        assert!(failure.rest(when, backoff, at(100 + delay)).is_zero());
     }
     tracker.forgive("set");
     let (failure, when) = failed(&tracker);
-    assert!(failure.is_due(when, backoff, at(100)));
+    assert!(failure.rest(when, backoff, at(100)).is_zero());
 }
 
 #[test]

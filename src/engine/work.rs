@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::instance::{Instance, Shared};
+use super::instance::{Instance, Shared, locked};
 use super::tracker::{NotNow, Running, Target, Ticket, Verb, older};
 use crate::clients::aws::assignments::{Assignment, PrincipalId, Progress, RequestItem, StatusWord};
 use crate::clients::{CloudError, CloudErrorKind, Service};
@@ -11,6 +11,8 @@ use crate::telemetry::Audit;
 
 /// Requests that ended longer ago than this are visible in readings by now.
 const RECENT: Duration = Duration::from_secs(600);
+/// A permission set is new for so long.
+const NEW: Duration = Duration::from_secs(60);
 /// At most so many finished requests are asked about one by one.
 const MAX_RECENT: usize = 200;
 
@@ -264,6 +266,8 @@ impl Instance {
                         tracker.ended(verb, target, None, now, now);
                         Submitted::Done
                     }
+                    // A set of a moment ago is not visible everywhere yet (contract aws 1.11).
+                    CloudErrorKind::NotFound if self.is_new(&target.set_arn, now) => Submitted::Later(e),
                     // Too many at once is said in more than one way (contract aws 14).
                     CloudErrorKind::Quota if crowded => Submitted::Later(e),
                     CloudErrorKind::NotFound | CloudErrorKind::Quota | CloudErrorKind::Invalid => {
@@ -277,6 +281,11 @@ impl Instance {
                 }
             }
         }
+    }
+
+    fn is_new(&self, set_arn: &str, now: jiff::Timestamp) -> bool {
+        let memory = locked(&self.shared.memory);
+        memory.created.values().any(|(set, at)| set.arn == set_arn && !older(*at, NEW, now))
     }
 
     async fn listed(&self, verb: Verb, running_only: bool) -> Result<Vec<RequestItem>, CloudError> {
