@@ -3,7 +3,10 @@
 pub mod aws;
 pub mod entra;
 mod error;
+pub mod http;
 mod observer;
+pub mod saml;
+pub mod scim;
 
 pub use error::{CloudError, CloudErrorKind, Service};
 pub use observer::{Call, CallObserver};
