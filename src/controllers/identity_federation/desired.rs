@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -96,12 +96,15 @@ impl Desired {
         let spec = &object.spec;
         let certificate = spec.entra.signing_certificate.as_ref();
         let hours = |text: Option<&String>, fallback: i64| {
-            let hours = text.and_then(|t| t.strip_suffix('h')).and_then(|t| t.parse().ok()).unwrap_or(fallback);
+            let hours =
+                text.and_then(|t| t.strip_suffix('h')).and_then(|t| t.parse().ok()).unwrap_or(fallback);
             SignedDuration::from_hours(hours)
         };
         let mut acknowledged: BTreeSet<String> =
             spec.aws.identity_center.acknowledged_idp_certificates.iter().flatten().cloned().collect();
-        acknowledged.extend(object.annotations().get(annotations::ACKNOWLEDGE).into_iter().flat_map(|a| thumbprints(a)));
+        acknowledged.extend(
+            object.annotations().get(annotations::ACKNOWLEDGE).into_iter().flat_map(|a| thumbprints(a)),
+        );
         Self {
             one_off_name: format!("causeway-{}", object.uid().unwrap_or_default()),
             display_name: spec.entra.application.display_name.clone(),
@@ -130,14 +133,6 @@ impl Desired {
     }
 }
 
-impl CertificatePolicy {
-    /// The end of a certificate that is made now, in whole seconds.
-    pub fn end_of_new(&self, now: Timestamp) -> Timestamp {
-        let end = now.checked_add(self.lifetime).unwrap_or(Timestamp::MAX);
-        Timestamp::from_second(end.as_second()).unwrap_or(end)
-    }
-}
-
 /// `CN=causeway-<8 hexadecimal digits of the mark's SHA-256>-`.
 fn subject_prefix(mark: &str) -> String {
     let digest = hex::encode(Sha256::digest(mark));
@@ -151,7 +146,12 @@ fn thumbprints(text: &str) -> impl Iterator<Item = String> {
 
 /// The marks in an application's notes.
 pub fn marks(notes: Option<&str>) -> Vec<&str> {
-    notes.unwrap_or_default().lines().filter_map(|line| line.trim().strip_prefix(MARK)).map(str::trim).collect()
+    notes
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(MARK))
+        .map(str::trim)
+        .collect()
 }
 
 /// The notes with the mark in them; all other text stays.

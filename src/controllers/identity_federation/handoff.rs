@@ -187,7 +187,9 @@ mod tests {
         assert_eq!(steps, [ENABLE, PROVIDE, IMPORT]);
         assert_eq!(
             handoff.pending[1].command.as_deref(),
-            Some("kubectl create configmap aws-sp-metadata -n identity --from-file=metadata.xml=<downloaded file>")
+            Some(
+                "kubectl create configmap aws-sp-metadata -n identity --from-file=metadata.xml=<downloaded file>"
+            )
         );
         let sha = "ab".repeat(32);
         assert_eq!(
@@ -202,9 +204,17 @@ mod tests {
     #[test]
     fn what_could_not_be_read_stays_as_it_was() {
         let mut object = federation();
-        let facts = Facts { no_instance: Some(true), no_metadata: Some(false), unacknowledged: Some(None), next: Some(None) };
+        let facts = Facts {
+            no_instance: Some(true),
+            no_metadata: Some(false),
+            unacknowledged: Some(None),
+            next: Some(None),
+        };
         let first = handoff(&object, &facts, None, None);
-        object.status = Some(crate::api::v1alpha1::IdentityFederationStatus { handoff: first.clone(), ..Default::default() });
+        object.status = Some(crate::api::v1alpha1::IdentityFederationStatus {
+            handoff: first.clone(),
+            ..Default::default()
+        });
         assert_eq!(handoff(&object, &Facts::default(), None, None), first);
         let settled = Facts { no_instance: Some(false), ..facts };
         assert_eq!(handoff(&object, &settled, None, None), None);
@@ -216,6 +226,9 @@ mod tests {
             console_url("eu-west-1", Some("arn:aws:sso:::instance/ssoins-1111111111111111")),
             "https://eu-west-1.console.aws.amazon.com/singlesignon/home?region=eu-west-1#!/instances/1111111111111111/settings"
         );
-        assert_eq!(console_url("eu-west-1", None), "https://eu-west-1.console.aws.amazon.com/singlesignon/home?region=eu-west-1");
+        assert_eq!(
+            console_url("eu-west-1", None),
+            "https://eu-west-1.console.aws.amazon.com/singlesignon/home?region=eu-west-1"
+        );
     }
 }

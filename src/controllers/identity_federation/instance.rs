@@ -34,7 +34,9 @@ pub async fn look(object: &IdentityFederation, context: &Context) -> AwsReport {
     };
     let seen = match Seen::read(&clients, object.spec.aws.identity_center.instance_arn.as_deref()).await {
         Ok(seen) => seen,
-        Err(error) => return unknown(Problem::from_cloud(error, "read the Identity Center instance"), recorded),
+        Err(error) => {
+            return unknown(Problem::from_cloud(error, "read the Identity Center instance"), recorded);
+        }
     };
     judge(object, seen, recorded)
 }
@@ -78,8 +80,8 @@ fn is_invisible(error: &CloudError) -> bool {
 /// The only instance; of several the organization's, when there is just one.
 fn choose<'a>(listed: &'a [Instance], management: Option<&str>) -> Option<&'a Instance> {
     let living: Vec<&Instance> = listed.iter().filter(|i| i.state != InstanceState::Deleting).collect();
-    let organization: Vec<&&Instance> =
-        living.iter().filter(|i| management.is_some() && i.owner_account_id.as_deref() == management).collect();
+    let ours = |i: &&&Instance| management.is_some() && i.owner_account_id.as_deref() == management;
+    let organization: Vec<&Instance> = living.iter().filter(ours).copied().collect();
     match (living.as_slice(), organization.as_slice()) {
         ([only], _) | (_, [only]) => Some(only),
         _ => None,
@@ -98,7 +100,9 @@ fn judge(object: &IdentityFederation, seen: Seen, recorded: Option<AwsStatus>) -
                     Part::Instance,
                     Class::Blocked,
                     Reason::InstanceNotFound,
-                    format!("instance {arn} is not visible with these credentials in {region}; correct instanceArn, region or credentials"),
+                    format!(
+                        "instance {arn} is not visible with these credentials in {region}; correct instanceArn, region or credentials"
+                    ),
                 )),
                 absent: Some(false),
             },
@@ -172,7 +176,10 @@ fn absent(region: &str, recorded: Option<AwsStatus>) -> AwsReport {
             Part::Instance,
             Class::Blocked,
             Reason::InstanceNotFound,
-            format!("instance {} is not listed in {region} any more; check the credentials and the Region", old.instance_arn),
+            format!(
+                "instance {} is not listed in {region} any more; check the credentials and the Region",
+                old.instance_arn
+            ),
         ),
         None => Finding::new(
             Part::Instance,
@@ -232,10 +239,26 @@ mod tests {
             (seen(vec![other()]), None, Some(false)),
             (seen(vec![ours(), other()]), None, Some(false)),
             (seen(vec![other(), other()]), Some(Reason::InstanceAmbiguous), Some(false)),
-            (seen(vec![Instance { permission_sets_enabled: false, ..other() }]), Some(Reason::PermissionSetsDisabled), Some(false)),
-            (seen(vec![Instance { state: InstanceState::Creating, ..ours() }]), Some(Reason::Progressing), Some(false)),
-            (seen(vec![Instance { state: InstanceState::Failed, ..ours() }]), Some(Reason::InstanceNotFound), Some(false)),
-            (seen(vec![Instance { primary_region: Some("us-east-1".into()), ..ours() }]), Some(Reason::InvalidSpec), Some(false)),
+            (
+                seen(vec![Instance { permission_sets_enabled: false, ..other() }]),
+                Some(Reason::PermissionSetsDisabled),
+                Some(false),
+            ),
+            (
+                seen(vec![Instance { state: InstanceState::Creating, ..ours() }]),
+                Some(Reason::Progressing),
+                Some(false),
+            ),
+            (
+                seen(vec![Instance { state: InstanceState::Failed, ..ours() }]),
+                Some(Reason::InstanceNotFound),
+                Some(false),
+            ),
+            (
+                seen(vec![Instance { primary_region: Some("us-east-1".into()), ..ours() }]),
+                Some(Reason::InvalidSpec),
+                Some(false),
+            ),
         ];
         for (seen, reason, absent) in table {
             assert_eq!(verdict(seen.clone()), (reason, absent), "{seen:?}");
@@ -244,8 +267,16 @@ mod tests {
 
     #[test]
     fn a_recorded_instance_is_not_forgotten_over_an_empty_list() {
-        let recorded = judge(&federation(), seen(vec![instance("arn:aws:sso:::instance/ssoins-1111111111111111", "111122223333")]), None).status;
-        assert_eq!(recorded.as_ref().unwrap().access_portal_url.as_deref(), Some("https://d-1234567890.awsapps.com/start"));
+        let recorded = judge(
+            &federation(),
+            seen(vec![instance("arn:aws:sso:::instance/ssoins-1111111111111111", "111122223333")]),
+            None,
+        )
+        .status;
+        assert_eq!(
+            recorded.as_ref().unwrap().access_portal_url.as_deref(),
+            Some("https://d-1234567890.awsapps.com/start")
+        );
         let report = judge(&federation(), seen(vec![]), recorded.clone());
         assert_eq!((report.status, report.absent), (recorded, Some(false)));
         assert_eq!(report.finding.unwrap().reason, Reason::InstanceNotFound);

@@ -174,7 +174,9 @@ mod tests {
     #[test]
     fn a_few_failures_are_nobodys_business() {
         let memory = Memory::default();
-        assert!(memory.is_patient("u", true) && memory.is_patient("u", true) && !memory.is_patient("u", true));
+        assert!(
+            memory.is_patient("u", true) && memory.is_patient("u", true) && !memory.is_patient("u", true)
+        );
         assert!(memory.is_patient("u", false) && memory.is_patient("u", true));
     }
 }

@@ -68,7 +68,8 @@ mod tests {
         let since: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
         let entry = |reference: &str| Entry { reference: reference.into(), since };
         let ledger: Ledger =
-            [("a".into(), entry("group \"aws engineers\"")), ("b".into(), entry("user ada@acme.example"))].into();
+            [("a".into(), entry("group \"aws engineers\"")), ("b".into(), entry("user ada@acme.example"))]
+                .into();
         assert_eq!(decode(&encode(&ledger)), ledger);
         assert_eq!(encode(&ledger)["b"], "2026-03-01T10:00:00Z user ada@acme.example");
     }

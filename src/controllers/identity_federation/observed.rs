@@ -7,12 +7,12 @@ use super::desired::{self, Desired, Resolution, WantedPrincipal};
 use super::finding::{Finding, Part};
 use crate::api::v1alpha1::{EntraStatus, IdentityFederation};
 use crate::api::{Group, Principal, User};
+use crate::clients::CloudError;
+use crate::clients::entra::Graph;
+use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
 pub use crate::clients::entra::applications::{AppRole, Application, ServicePrincipal};
 pub use crate::clients::entra::assignments::{AppRoleAssignment, DEFAULT_ROLE};
 pub use crate::clients::entra::certificates::SigningCertificate;
-use crate::clients::entra::Graph;
-use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
-use crate::clients::CloudError;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
@@ -184,7 +184,11 @@ pub async fn service_principal(
 }
 
 /// Reads what else belongs to the application; what cannot be read is left open and told.
-pub async fn read(graph: &Graph, application: Application, principal: ServicePrincipal) -> (Found, Vec<Finding>) {
+pub async fn read(
+    graph: &Graph,
+    application: Application,
+    principal: ServicePrincipal,
+) -> (Found, Vec<Finding>) {
     let mut findings = Vec::new();
     let certificates = match graph.signing_certificates(&principal.id).await {
         Ok(found) => found,

@@ -105,9 +105,15 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Withdraw { who, principal, .. } => write!(f, "remove the assignment of {who} ({principal})"),
-            Self::Instantiate { name } => write!(f, "create the enterprise application from the gallery as {name}"),
-            Self::Label { display_name, .. } => write!(f, "name the application \"{display_name}\" and mark it"),
+            Self::Withdraw { who, principal, .. } => {
+                write!(f, "remove the assignment of {who} ({principal})")
+            }
+            Self::Instantiate { name } => {
+                write!(f, "create the enterprise application from the gallery as {name}")
+            }
+            Self::Label { display_name, .. } => {
+                write!(f, "name the application \"{display_name}\" and mark it")
+            }
             Self::ConfigureSignOn { saml, assignment_required, notify } => {
                 let mut parts = Vec::new();
                 if *saml {
@@ -122,7 +128,12 @@ impl fmt::Display for Step {
                 f.write_str(&parts.join(", "))
             }
             Self::SetServiceProvider { identifiers, reply_urls } => {
-                write!(f, "set identifiers [{}] and reply URLs [{}]", identifiers.join(", "), reply_urls.join(", "))
+                write!(
+                    f,
+                    "set identifiers [{}] and reply URLs [{}]",
+                    identifiers.join(", "),
+                    reply_urls.join(", ")
+                )
             }
             Self::CreateCertificate { subject, hours, successor } => {
                 let what = if *successor { "successor certificate" } else { "signing certificate" };
@@ -151,7 +162,13 @@ pub struct Planned {
 }
 
 /// Decides. `found` is the application, if there is one; that it is not somebody else's has been checked.
-pub fn plan(desired: &Desired, found: Option<&Found>, ledger: &Ledger, now: Timestamp, grace: Duration) -> Planned {
+pub fn plan(
+    desired: &Desired,
+    found: Option<&Found>,
+    ledger: &Ledger,
+    now: Timestamp,
+    grace: Duration,
+) -> Planned {
     let mut planned = Planned::default();
     let blank = Found::default();
     let steps = &mut planned.plan.steps;
@@ -198,8 +215,13 @@ pub fn plan(desired: &Desired, found: Option<&Found>, ledger: &Ledger, now: Time
 
     if let Some(certificates) = certificates.as_deref().or_else(|| found.is_none().then_some(&[])) {
         let thumbprint = principal.preferred_token_signing_key_thumbprint.as_deref();
-        let decided =
-            plan_certificates::plan(&desired.certificate, &desired.acknowledged, certificates, thumbprint, now);
+        let decided = plan_certificates::plan(
+            &desired.certificate,
+            &desired.acknowledged,
+            certificates,
+            thumbprint,
+            now,
+        );
         steps.extend(decided.step);
         planned.findings.extend(decided.finding);
         planned.active = decided.active;

@@ -114,7 +114,10 @@ pub fn plan(
             // It may have been assigned a moment ago and show up later: a stranger nobody would remove.
             plan.findings.push(Finding::pending(
                 Part::Assignments,
-                format!("{} was assigned a moment ago and is taken away as soon as Entra shows it", entry.reference),
+                format!(
+                    "{} was assigned a moment ago and is taken away as soon as Entra shows it",
+                    entry.reference
+                ),
             ));
         }
     }
@@ -131,7 +134,8 @@ pub fn plan(
         }
     }
 
-    let certain = principals.iter().all(|p| matches!(p.resolution, Resolution::Found(_))) && replaced.is_empty();
+    let certain =
+        principals.iter().all(|p| matches!(p.resolution, Resolution::Found(_))) && replaced.is_empty();
     if wanted.exclusive && certain {
         let withdrawn: BTreeSet<String> = plan
             .steps
@@ -142,7 +146,8 @@ pub fn plan(
             })
             .collect();
         for assignment in present {
-            let kept = desired.contains_key(assignment.principal_id.as_str()) && assignment.app_role_id == role;
+            let kept =
+                desired.contains_key(assignment.principal_id.as_str()) && assignment.app_role_id == role;
             if !kept && !withdrawn.contains(&assignment.id) {
                 plan.steps.push(Step::Expel {
                     assignment: assignment.id.clone(),

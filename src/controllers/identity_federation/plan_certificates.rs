@@ -56,7 +56,10 @@ pub fn plan(
                     Part::Certificate,
                     Class::Pending,
                     Reason::CertificateExpired,
-                    format!("the active signing certificate ended at {}; a new one takes its place", old.not_after),
+                    format!(
+                        "the active signing certificate ended at {}; a new one takes its place",
+                        old.not_after
+                    ),
                 )
             }),
             ..CertificatePlan::default()
