@@ -3,7 +3,9 @@
 pub mod api;
 pub mod clients;
 pub mod clock;
+pub mod cluster;
 pub mod controllers;
+pub mod engine;
 pub mod plan;
 pub mod problem;
 pub mod secret;

@@ -86,6 +86,27 @@ impl Problem {
         self
     }
 
+    /// Writes the problem and its causes to the log, at the level that its class deserves.
+    pub fn log(&self) {
+        let mut causes = Vec::new();
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(self);
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        let cause = causes.join(": ");
+        let (class, reason) = (self.class.as_str(), self.reason.as_str());
+        match self.class {
+            Class::Throttled | Class::Pending | Class::Conflict => {
+                tracing::debug!(class, reason, cause, "{}", self.message);
+            }
+            Class::Transient => tracing::info!(class, reason, cause, "{}", self.message),
+            Class::Invalid | Class::Blocked | Class::Denied | Class::Guarded => {
+                tracing::warn!(class, reason, cause, "{}", self.message);
+            }
+        }
+    }
+
     /// A failed call to a cloud, classified by its kind; `doing` names the act ("read the permission set").
     #[must_use]
     pub fn from_cloud(error: CloudError, doing: &str) -> Self {

@@ -2,4 +2,5 @@
 
 pub mod control_plane;
 pub mod core;
+pub mod sign_in;
 pub mod world;

@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod entra;
 mod error;
+pub mod http;
 mod observer;
 
 pub use error::{CloudError, CloudErrorKind, Service};

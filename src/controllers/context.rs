@@ -1,37 +1,83 @@
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::api::v1alpha1::IdentityFederation;
-use crate::clients::aws::AwsClients;
-use crate::clients::entra::Graph;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+
+use super::Managed;
+use super::access::Clouds;
+use crate::clients::CallObserver;
 use crate::clock::Clock;
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
 use crate::secret::Sensitive;
 use crate::settings::Settings;
+use crate::status::Reason;
+use crate::telemetry::Metrics;
+
+/// The field manager of everything that is written with server-side apply.
+pub const FIELD_MANAGER: &str = "causeway";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// What every reconcile has at hand.
 pub struct Context {
-    /// The API server; short retries and a read timeout.
+    /// The API server; a read timeout, no hidden retries.
     pub kube: kube::Client,
     /// The operator's settings.
     pub settings: Arc<Settings>,
     /// The time.
     pub clock: Clock,
+    /// Sees every remote call, and holds back those that may not be made any more.
+    pub observer: Arc<dyn CallObserver>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The clients of both clouds; reached through [`Context::graph`] and [`Context::aws`].
+    pub clouds: Clouds,
+    own_writes: OwnWrites,
 }
 
 impl Context {
+    /// Everything a reconcile needs, for one operator.
+    #[must_use]
+    pub fn new(
+        kube: kube::Client,
+        settings: Arc<Settings>,
+        clock: Clock,
+        clouds: Clouds,
+        observer: Arc<dyn CallObserver>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { kube, settings, clock, clouds, observer, metrics, own_writes: OwnWrites::default() }
+    }
+
     /// The owner mark of a resource: `<installationId>/<namespace>/<name>`.
     #[must_use]
     pub fn owner_mark(&self, namespace: &str, name: &str) -> String {
         format!("{}/{namespace}/{name}", self.settings.installation_id)
     }
 
-    /// One key of a Secret, read anew.
+    /// One key of a Secret, read anew. A line break at the end is nobody's intention and is left out.
     ///
     /// # Errors
     /// `SecretNotFound` (class Blocked) naming Secret and key; API server trouble.
     pub async fn secret_value(&self, namespace: &str, name: &str, key: &str) -> Result<Sensitive, Problem> {
-        let _ = (namespace, name, key);
-        todo!()
+        let missing = |what: String| Problem::new(Class::Blocked, Reason::SecretNotFound, what);
+        let secret =
+            Api::<Secret>::namespaced(self.kube.clone(), namespace).get_opt(name).await?.ok_or_else(
+                || missing(format!("Secret {name} does not exist in namespace {namespace}; create it")),
+            )?;
+        let value = secret.data.as_ref().and_then(|d| d.get(key)).ok_or_else(|| {
+            missing(format!("Secret {name} in namespace {namespace} has no key `{key}`; add it"))
+        })?;
+        let text = std::str::from_utf8(&value.0).map_err(|_| {
+            missing(format!("key `{key}` of Secret {name} in namespace {namespace} is no text; correct it"))
+        })?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(missing(format!(
+                "key `{key}` of Secret {name} in namespace {namespace} is empty; fill it"
+            ))),
+            value => Ok(Sensitive::new(value)),
+        }
     }
 
     /// One key of a ConfigMap, read anew.
@@ -39,26 +85,116 @@ impl Context {
     /// # Errors
     /// `ConfigMapNotFound` (class Blocked) naming ConfigMap and key; API server trouble.
     pub async fn config_map_value(&self, namespace: &str, name: &str, key: &str) -> Result<String, Problem> {
-        let _ = (namespace, name, key);
-        todo!()
+        let missing = |what: String| Problem::new(Class::Blocked, Reason::ConfigMapNotFound, what);
+        let mut map = self.config_map(namespace, name).await?.ok_or_else(|| {
+            missing(format!("ConfigMap {name} does not exist in namespace {namespace}; create it"))
+        })?;
+        if let Some(text) = map.data.as_mut().and_then(|d| d.remove(key)) {
+            return Ok(text);
+        }
+        // Files that are no UTF-8, as `kubectl create configmap --from-file` saw them, land here.
+        let bytes = map.binary_data.as_mut().and_then(|d| d.remove(key));
+        bytes.and_then(|b| String::from_utf8(b.0).ok()).ok_or_else(|| {
+            missing(format!("ConfigMap {name} in namespace {namespace} has no key `{key}` with text; add it"))
+        })
     }
 
-    /// Microsoft Graph (and the sign-in host) with the federation's credentials. Cached; the Secret is read anew
-    /// and a changed one takes effect at once.
+    /// A whole ConfigMap, read anew.
     ///
     /// # Errors
-    /// A missing Secret.
-    pub async fn graph(&self, federation: &IdentityFederation) -> Result<Graph, Problem> {
-        let _ = federation;
-        todo!()
+    /// API server trouble.
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<ConfigMap>, Problem> {
+        Ok(Api::<ConfigMap>::namespaced(self.kube.clone(), namespace).get_opt(name).await?)
     }
 
-    /// AWS with the federation's credentials, in the federation's Region. Cached likewise.
+    /// Brings a ConfigMap that `owner` owns to exactly this data and says whether that took a write. It goes with
+    /// its owner.
     ///
     /// # Errors
-    /// `CredentialsNotAllowed` for ambient credentials from an unlisted namespace; a missing Secret.
-    pub async fn aws(&self, federation: &IdentityFederation) -> Result<AwsClients, Problem> {
-        let _ = federation;
-        todo!()
+    /// `OwnedByOther` (class Blocked) when a ConfigMap of that name belongs to somebody else; class Conflict when it
+    /// changed in between; API server trouble.
+    pub async fn apply_config_map<K: Managed>(
+        &self,
+        owner: &K,
+        name: &str,
+        data: BTreeMap<String, String>,
+    ) -> Result<bool, Problem> {
+        let namespace = owner.namespace().unwrap_or_default();
+        let reference = owner.controller_owner_ref(&()).ok_or_else(|| {
+            Problem::new(
+                Class::Transient,
+                Reason::InternalError,
+                "an owner that was never stored owns nothing",
+            )
+        })?;
+        let old = self.config_map(&namespace, name).await?;
+        if let Some(old) = &old {
+            let controller = old.owner_references().iter().find(|r| r.controller == Some(true));
+            let ours = old.labels().get(MANAGED_BY).is_some_and(|m| m == FIELD_MANAGER);
+            match controller {
+                Some(c) if c.uid == reference.uid => {
+                    if ours && old.data.clone().unwrap_or_default() == data {
+                        return Ok(false);
+                    }
+                }
+                // Restored from a backup without its owner.
+                None if ours => {}
+                _ => {
+                    let message = format!(
+                        "ConfigMap {name} in namespace {namespace} exists and is not this resource's; delete or rename it"
+                    );
+                    return Err(Problem::new(Class::Blocked, Reason::OwnedByOther, message));
+                }
+            }
+        }
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(namespace.clone()),
+                labels: Some([(MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned())].into()),
+                owner_references: Some(vec![reference]),
+                resource_version: old.and_then(|m| m.metadata.resource_version),
+                ..ObjectMeta::default()
+            },
+            data: Some(data),
+            ..ConfigMap::default()
+        };
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let api = Api::<ConfigMap>::namespaced(self.kube.clone(), &namespace);
+        let written = api.patch(name, &params, &Patch::Apply(&map)).await?;
+        self.own_writes.note(&namespace, name, written.metadata.resource_version);
+        Ok(true)
+    }
+
+    /// What this operator wrote itself, so that it need not wake anybody.
+    pub(super) fn own_writes(&self) -> &OwnWrites {
+        &self.own_writes
+    }
+}
+
+/// The resource version that was written last, of each ConfigMap of ours.
+#[derive(Debug, Default)]
+pub(super) struct OwnWrites(Mutex<HashMap<(String, String), String>>);
+
+impl OwnWrites {
+    fn note(&self, namespace: &str, name: &str, version: Option<String>) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.extend(version.map(|v| (key, v)));
+    }
+
+    /// Whether the ConfigMap as it is came from us.
+    pub fn is_own<K: Resource>(&self, map: &K) -> bool {
+        let versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key =
+            (map.meta().namespace.clone().unwrap_or_default(), map.meta().name.clone().unwrap_or_default());
+        versions.get(&key).is_some_and(|v| map.meta().resource_version.as_deref() == Some(v))
+    }
+
+    /// Forgets a ConfigMap that is gone.
+    pub fn forget<K: Resource>(&self, map: &K) {
+        let key =
+            (map.meta().namespace.clone().unwrap_or_default(), map.meta().name.clone().unwrap_or_default());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 }

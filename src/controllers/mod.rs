@@ -1,6 +1,19 @@
 //! The controllers: one folder for each kind, and what they share.
 
+mod access;
+mod backoff;
 pub mod context;
+mod managed;
 mod outcome;
+mod related;
+mod runner;
+mod stores;
+mod wake;
+mod writes;
 
-pub use outcome::{Cleanup, Managed, Next, Notice, Outcome, Reconciler};
+pub use access::Clouds;
+pub use outcome::{Cleanup, Managed, Next, Notice, Outcome, Reconciler, handled_reconcile};
+pub use related::{Related, watch_config_maps};
+pub use runner::Runner;
+pub use stores::{Lane, Stores, Writers};
+pub use writes::conditions_of_a_first_visit;

@@ -8,11 +8,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
-use crate::problem::Class;
+use crate::api::annotations;
+use crate::problem::{Class, Problem};
 
 /// One of our kinds, as the runner sees it.
 pub trait Managed:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + PartialEq + DeserializeOwned + Serialize + Send + Sync + 'static
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + PartialEq
+    + DeserializeOwned
+    + Serialize
+    + Send
+    + Sync
+    + 'static
 {
     /// The status type.
     type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync + 'static;
@@ -23,6 +32,17 @@ pub trait Managed:
     fn status(&self) -> Option<&Self::Status>;
     /// The conditions of a status.
     fn conditions(status: &Self::Status) -> &[Condition];
+    /// The generation that a status speaks of.
+    fn observed_generation(status: &Self::Status) -> Option<i64>;
+    /// Replaces the conditions of a status and the generation that it speaks of: for what the runner itself has to
+    /// say (first visit, a pass that took too long).
+    fn set_conditions(status: &mut Self::Status, generation: Option<i64>, conditions: Vec<Condition>);
+}
+
+/// The value of the annotation `causeway.dev/reconcile`, to be echoed in `status.lastHandledReconcileAt`.
+#[must_use]
+pub fn handled_reconcile<K: Resource>(object: &K) -> Option<String> {
+    object.meta().annotations.as_ref()?.get(annotations::RECONCILE).cloned()
 }
 
 /// When to look again.
@@ -62,6 +82,34 @@ pub struct Outcome<S> {
     pub notices: Vec<Notice>,
 }
 
+impl<S> Outcome<S> {
+    /// Nothing failed: look again at the resync.
+    #[must_use]
+    pub fn settled(status: S) -> Self {
+        Self { status, next: Next::Resync, class: None, retry_after: None, notices: Vec::new() }
+    }
+
+    /// Nothing failed: look again after this long.
+    #[must_use]
+    pub fn after(status: S, delay: Duration) -> Self {
+        Self { next: Next::After(delay), ..Self::settled(status) }
+    }
+
+    /// A problem ended the pass. Its cause goes to the log here, and nowhere else.
+    #[must_use]
+    pub fn failed(status: S, problem: &Problem) -> Self {
+        problem.log();
+        Self { class: Some(problem.class), retry_after: problem.retry_after, ..Self::settled(status) }
+    }
+
+    /// Adds Events.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Vec<Notice>) -> Self {
+        self.notices.extend(notices);
+        self
+    }
+}
+
 /// What a clean-up came to.
 #[derive(Clone, Debug)]
 pub enum Cleanup<S> {
@@ -81,8 +129,16 @@ pub trait Reconciler: Send + Sync + 'static {
     type Kind: Managed;
 
     /// Brings the world in line with the spec, one pass.
-    async fn reconcile(&self, object: &Self::Kind, context: &Context) -> Outcome<<Self::Kind as Managed>::Status>;
+    async fn reconcile(
+        &self,
+        object: &Self::Kind,
+        context: &Context,
+    ) -> Outcome<<Self::Kind as Managed>::Status>;
 
     /// Lets go of the world, one pass. Must tolerate that `reconcile` never ran.
-    async fn cleanup(&self, object: &Self::Kind, context: &Context) -> Cleanup<<Self::Kind as Managed>::Status>;
+    async fn cleanup(
+        &self,
+        object: &Self::Kind,
+        context: &Context,
+    ) -> Cleanup<<Self::Kind as Managed>::Status>;
 }

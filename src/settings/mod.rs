@@ -1,9 +1,19 @@
 //! The operator's settings: flags and environment, validated at start, all problems at once.
 
+mod checked;
+mod raw;
+#[cfg(feature = "test-clock")]
+mod testing;
+
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::Mode;
+pub use crate::telemetry::LogFormat;
+pub use checked::{Invalid, Invocation};
+pub use raw::Cli;
 
 /// Validated settings.
 #[derive(Clone, Debug)]
@@ -26,6 +36,32 @@ pub struct Settings {
     pub timing: Timing,
     /// Shared budgets towards AWS (contract aws 1.9).
     pub limits: Limits,
+    /// Reconciles of one kind at the same time.
+    pub concurrency: u16,
+    /// Where `/livez`, `/readyz` and `/metrics` are served; absent: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Who may write when several operators run.
+    pub leader: Leader,
+    /// How long running reconciles may take to end when the operator is stopped.
+    pub drain: Duration,
+    /// A kubeconfig; absent: the Pod's own service account, else the user's kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// The sandbox's control API, whose clock is read as our own.
+    #[cfg(feature = "test-clock")]
+    pub test_clock: Option<url::Url>,
+}
+
+/// Leader election through a Lease in the operator's namespace.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    /// False: this operator writes without asking. Only for a single one.
+    pub elect: bool,
+    /// Name of the Lease.
+    pub lease_name: String,
+    /// How long a lease holds without being renewed.
+    pub lease_duration: Duration,
+    /// This operator's name in the Lease: different for each process that may run at the same time.
+    pub identity: String,
 }
 
 /// Where the clouds are.

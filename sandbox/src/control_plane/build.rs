@@ -1,7 +1,9 @@
+use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::binaries::{Binaries, BinariesError, KUBERNETES};
@@ -86,20 +88,31 @@ fn install(module: &Path, bin: &Path) -> Result<(), BinariesError> {
         .spawn()
         .map_err(|error| failed("not started".into(), error.to_string()))?;
 
+    let (lines, output) = mpsc::channel();
+    let reader = go.stderr.take().map(BufReader::new);
+    // A thread of its own, since linking says nothing for half a minute, and people want to see that it goes on.
+    let reader = std::thread::spawn(move || {
+        for line in reader.into_iter().flat_map(|reader| reader.lines().map_while(Result::ok)) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
     let mut said = started;
     let (mut downloaded, mut compiled) = (0, 0);
-    let mut tail = std::collections::VecDeque::new();
-    let output = go.stderr.take().map(BufReader::new).into_iter();
-    for line in output.flat_map(|reader| reader.lines().map_while(Result::ok)) {
-        if line.starts_with("go: downloading ") {
-            downloaded += 1;
-        } else if line.contains('/') && !line.contains(' ') {
-            compiled += 1;
-        } else {
-            tail.push_back(line);
-            if tail.len() > 20 {
-                tail.pop_front();
+    let mut tail = VecDeque::new();
+    loop {
+        match output.recv_timeout(PROGRESS_EVERY.saturating_sub(said.elapsed())) {
+            Ok(line) if line.starts_with("go: downloading ") => downloaded += 1,
+            Ok(line) if line.contains('/') && !line.contains(' ') => compiled += 1,
+            Ok(line) => {
+                tail.push_back(line);
+                if tail.len() > 20 {
+                    tail.pop_front();
+                }
             }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
         if said.elapsed() >= PROGRESS_EVERY {
             said = Instant::now();
@@ -109,6 +122,7 @@ fn install(module: &Path, bin: &Path) -> Result<(), BinariesError> {
             );
         }
     }
+    let _ = reader.join();
     let status = go.wait().map_err(|error| failed("lost".into(), error.to_string()))?;
     if !status.success() {
         return Err(failed(status.to_string(), Vec::from(tail).join("\n")));

@@ -71,6 +71,8 @@ impl ControlPlane {
         let dir = dir.into();
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let dir = dir.canonicalize()?;
+        // Keys are made anew, so that the objects of an earlier cluster in this folder could not be used.
+        forget(&dir.join("etcd"))?;
         let pki = Pki::generate(&dir.join("pki"))?;
         let kubeconfig = dir.join("kubeconfig");
         let mut plane =
@@ -201,8 +203,7 @@ impl ControlPlane {
         {
             let mut running = self.running.lock().await;
             *running = Running::default();
-            let data = self.dir.join("etcd");
-            std::fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
+            forget(&self.dir.join("etcd"))?;
         }
         self.launch().await
     }
@@ -338,6 +339,15 @@ impl Running {
                 ))
             },
         )
+    }
+}
+
+fn forget(data: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(data) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", data.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@ pub use call::{CallMeta, Handled, Refusal};
 pub use clock::Clock;
 pub use faults::{FaultKind, FaultRule, Faults, Verdict};
 pub use ids::Ids;
+pub(crate) use journal::lock;
 pub use journal::{Counter, Counters, Entry, Journal};
 pub use profile::{Profile, Span};
 pub use server::{CutConnection, Listening, serve};

@@ -1,13 +1,18 @@
 //! Microsoft Graph and Entra's sign-in host.
 
-use serde::de::DeserializeOwned;
+pub mod applications;
+pub mod assignments;
+pub mod certificates;
+pub mod directory;
+
+mod credentials;
+mod failure;
+mod transport;
+
 use serde_json::Value;
 
-use super::CloudError;
-
-/// Microsoft Graph for one tenant and one identity. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Graph {}
+pub use credentials::{ClientSecret, CredentialError};
+pub use transport::{Graph, GraphOptions};
 
 /// An answer of Graph.
 #[derive(Clone, Debug)]
@@ -20,47 +25,40 @@ pub struct Reply {
     pub request_id: Option<String>,
 }
 
-impl Graph {
-    /// GET of one object. `operation` is the path template with `{id}`; `path` starts with `/` and is already
-    /// percent-encoded; `query` values are encoded here. Retried within limits.
-    ///
-    /// # Errors
-    /// The classified failure.
-    pub async fn get<T: DeserializeOwned>(&self, operation: &'static str, path: &str, query: &[(&str, &str)]) -> Result<T, CloudError> {
-        let _ = (operation, path, query);
-        todo!()
-    }
-
-    /// GET of a whole collection: every page, or an error; never a part.
-    ///
-    /// # Errors
-    /// The classified failure; a next link that loops, leads elsewhere or never ends.
-    pub async fn list<T: DeserializeOwned>(&self, operation: &'static str, path: &str, query: &[(&str, &str)]) -> Result<Vec<T>, CloudError> {
-        let _ = (operation, path, query);
-        todo!()
-    }
-
-    /// Any writing call. Never retried here: the caller knows whether it may be.
-    ///
-    /// # Errors
-    /// The classified failure.
-    pub async fn send(&self, operation: &'static str, method: http::Method, path: &str, body: Option<&Value>) -> Result<Reply, CloudError> {
-        let _ = (operation, method, path, body);
-        todo!()
-    }
-
-    /// The federation metadata document of an application (contract Graph 2.3): no token, not Graph.
-    ///
-    /// # Errors
-    /// The classified failure; a document of more than 1 MiB.
-    pub async fn federation_metadata(&self, app_id: &str) -> Result<String, CloudError> {
-        let _ = app_id;
-        todo!()
-    }
-}
-
 /// A string as an OData literal, quotes doubled (contract Graph 1.3).
 #[must_use]
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A text as one segment of a path: everything but unreserved characters is percent-encoded. (`.` and `..` cannot be
+/// encoded away; [`Graph`] refuses paths that hold them.)
+#[must_use]
+pub fn segment(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut path, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                path.push(char::from(byte))
+            }
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+        path
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_stays_a_segment() {
+        assert_eq!(segment("11111111-2222-3333-4444-555555555555"), "11111111-2222-3333-4444-555555555555");
+        assert_eq!(segment("a/../b?c#d e"), "a%2F..%2Fb%3Fc%23d%20e");
+        assert_eq!(segment("ada@acme.example"), "ada%40acme.example");
+    }
+
+    #[test]
+    fn quotes_in_literals_are_doubled() {
+        assert_eq!(literal("O'Neil's"), "'O''Neil''s'");
+    }
 }

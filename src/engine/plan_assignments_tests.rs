@@ -1,0 +1,166 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::clients::aws::assignments::PrincipalKind;
+
+fn grant(text: &str) -> Grant {
+    let (principal, account) = text.split_once('@').expect("principal@account");
+    Grant {
+        account: account.into(),
+        principal: PrincipalId { kind: PrincipalKind::Group, id: principal.into() },
+    }
+}
+
+fn grants(texts: &[&str]) -> BTreeSet<Grant> {
+    texts.iter().map(|t| grant(t)).collect()
+}
+
+fn facts() -> Facts {
+    Facts { open: true, ..Facts::default() }
+}
+
+#[test]
+fn creates_what_is_missing_and_enters_what_is_there() {
+    let plan = plan_assignments(&Facts {
+        desired: grants(&["a@1", "a@2", "b@1"]),
+        observed: grants(&["a@2", "stranger@1"]),
+        running: grants(&["b@1"]),
+        ..facts()
+    });
+    assert_eq!(
+        plan,
+        AssignmentPlan { create: grants(&["a@1"]), enter: grants(&["a@2"]), ..Default::default() }
+    );
+    assert_eq!(plan.ledger(&grants(&["b@1"])), grants(&["a@1", "a@2", "b@1"]));
+}
+
+#[test]
+fn adds_before_it_removes_on_one_account_and_not_across_accounts() {
+    let mut facts = Facts {
+        desired: grants(&["new@1"]),
+        observed: grants(&["old@1", "old@2"]),
+        ledger: grants(&["old@1", "old@2"]),
+        stated: grants(&["old@1", "old@2"]),
+        ..facts()
+    };
+    let plan = plan_assignments(&facts);
+    assert_eq!(
+        plan,
+        AssignmentPlan {
+            create: grants(&["new@1"]),
+            remove: grants(&["old@2"]),
+            remove_later: grants(&["old@1"]),
+            ..Default::default()
+        }
+    );
+    facts.running = grants(&["new@1"]);
+    assert_eq!(plan_assignments(&facts).remove_later, grants(&["old@1"]));
+    facts.observed.insert(grant("new@1"));
+    facts.running.clear();
+    assert_eq!(plan_assignments(&facts).remove, grants(&["old@1", "old@2"]));
+}
+
+#[test]
+fn nothing_that_fails_holds_up_a_stated_removal() {
+    let facts = Facts {
+        desired: grants(&["new@1"]),
+        observed: grants(&["old@1"]),
+        ledger: grants(&["old@1"]),
+        stated: grants(&["old@1"]),
+        ..facts()
+    };
+    let failed = Facts { failed: [(grant("new@1"), false)].into(), ..facts.clone() };
+    assert_eq!(plan_assignments(&failed).remove, grants(&["old@1"]));
+    let closed = Facts { open: false, ..facts };
+    assert_eq!(plan_assignments(&closed).remove, grants(&["old@1"]));
+}
+
+#[test]
+fn removes_nothing_that_it_could_not_read() {
+    let plan = plan_assignments(&Facts {
+        desired: grants(&["b@1"]),
+        ledger: grants(&["a@1"]),
+        stated: grants(&["a@1"]),
+        unread: [grant("a@1").principal, grant("b@1").principal].into(),
+        ..facts()
+    });
+    assert_eq!(plan, AssignmentPlan::default(), "neither removed, nor forgotten, nor created twice");
+}
+
+#[test]
+fn a_failure_rests_until_its_time_has_come() {
+    let mut facts = Facts { desired: grants(&["a@1"]), failed: [(grant("a@1"), false)].into(), ..facts() };
+    assert_eq!(plan_assignments(&facts).held, grants(&["a@1"]));
+    facts.failed = [(grant("a@1"), true)].into();
+    assert_eq!(plan_assignments(&facts).create, grants(&["a@1"]));
+}
+
+fn any_grants() -> impl Strategy<Value = BTreeSet<Grant>> {
+    proptest::collection::btree_set(("[a-d]", "[1-3]").prop_map(|(p, a)| grant(&format!("{p}@{a}"))), 0..8)
+}
+
+prop_compose! {
+    fn any_facts()(
+        desired in any_grants(), observed in any_grants(), ledger in any_grants(), stated in any_grants(),
+        running in any_grants(), failed in any_grants(), due: bool, unread in any_grants(), open: bool,
+    ) -> Facts {
+        Facts {
+            desired, observed, ledger, stated, running, open,
+            failed: failed.into_iter().map(|g| (g, due)).collect(),
+            unread: unread.into_iter().take(1).map(|g| g.principal).collect(),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn only_what_is_ours_stated_and_seen_is_removed(facts in any_facts()) {
+        let plan = plan_assignments(&facts);
+        for gone in plan.remove.iter().chain(&plan.remove_later) {
+            prop_assert!(facts.ledger.contains(gone) && facts.stated.contains(gone) && facts.observed.contains(gone));
+            prop_assert!(!facts.desired.contains(gone) && !facts.unread.contains(&gone.principal));
+        }
+        for new in &plan.create {
+            prop_assert!(facts.desired.contains(new) && !facts.observed.contains(new) && !facts.running.contains(new));
+            prop_assert!(facts.open);
+        }
+        for forgotten in &plan.forget {
+            prop_assert!(!facts.desired.contains(forgotten) && !facts.unread.contains(&forgotten.principal));
+        }
+    }
+
+    /// The last assignment of a pair never goes while a wanted one is on its way.
+    #[test]
+    fn the_last_assignment_of_a_pair_is_guarded(facts in any_facts()) {
+        let plan = plan_assignments(&facts);
+        for gone in &plan.remove {
+            let coming = facts.desired.iter().any(|d| {
+                d.account == gone.account
+                    && !facts.observed.contains(d)
+                    && !facts.unread.contains(&d.principal)
+                    && facts.open
+                    && !facts.failed.contains_key(d)
+            });
+            prop_assert!(!coming);
+        }
+    }
+
+    /// Carried out again and again, it comes to rest at exactly what is wanted, without touching strangers.
+    #[test]
+    fn it_converges(start in any_facts()) {
+        let mut facts = Facts { running: BTreeSet::new(), failed: BTreeMap::new(), unread: BTreeSet::new(), open: true, ..start };
+        facts.stated = facts.ledger.difference(&facts.desired).cloned().collect();
+        let strangers: BTreeSet<Grant> =
+            facts.observed.iter().filter(|g| !facts.ledger.contains(*g) && !facts.desired.contains(*g)).cloned().collect();
+        for _ in 0..4 {
+            let plan = plan_assignments(&facts);
+            facts.ledger = plan.ledger(&facts.ledger);
+            facts.observed.extend(plan.create);
+            facts.observed.retain(|g| !plan.remove.contains(g));
+        }
+        prop_assert_eq!(plan_assignments(&facts), AssignmentPlan::default());
+        let expected: BTreeSet<Grant> = facts.desired.union(&strangers).cloned().collect();
+        prop_assert_eq!(&facts.observed, &expected);
+        prop_assert_eq!(&facts.ledger, &facts.desired);
+    }
+}
