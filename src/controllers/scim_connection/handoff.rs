@@ -27,7 +27,7 @@ fn console(federation: &IdentityFederation) -> String {
     let region = &federation.spec.aws.region;
     let home = format!("https://{region}.console.aws.amazon.com/singlesignon/home?region={region}");
     let arn = federation.status.as_ref().and_then(|s| s.aws.as_ref()).map(|aws| aws.instance_arn.as_str());
-    match arn.and_then(|arn| arn.rsplit_once("/ssoins-")) {
+    match arn.and_then(|arn| arn.rsplit_once("ins-")) {
         Some((_, id)) => format!("{home}#!/instances/{id}/settings"),
         None => home,
     }

@@ -50,6 +50,23 @@ pub async fn federation(context: &Context, namespace: &str, name: &str) -> Resul
     Ok(Federation { service_principal, young, resource })
 }
 
+/// The federation and its service principal, ready or not; none when either does not exist.
+///
+/// # Errors
+/// API server trouble.
+pub async fn application(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<(IdentityFederation, String)>, Problem> {
+    let api: Api<IdentityFederation> = Api::namespaced(context.kube.clone(), namespace);
+    let federation = api.get_opt(name).await?;
+    Ok(federation.and_then(|federation| {
+        let id = federation.status.as_ref()?.entra.as_ref()?.service_principal_id.clone()?;
+        Some((federation, id))
+    }))
+}
+
 /// Nobody else claims the application: an application has one job.
 ///
 /// # Errors

@@ -3,12 +3,16 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::desired::Desired;
 use super::job;
+use super::observe::Observed;
+use super::plan::Step;
 use super::token::Freshness;
 use crate::api::Handoff;
 use crate::api::v1alpha1::{Scope, ScimConnectionStatus};
 use crate::clients::entra::synchronization::Job;
 use crate::controllers::{Next, Notice, Outcome};
+use crate::plan::Plan;
 use crate::problem::{Class, Problem};
 use crate::status::{ConditionSet, Reason, Verdict, condition};
 
@@ -69,12 +73,62 @@ impl Draft {
         self.conditions.set(RECONCILING, Verdict::True, Reason::Progressing, message);
     }
 
-    /// A person has to do something first.
-    pub fn await_person(&mut self, handoff: Handoff, message: impl Into<String>) {
-        let message = message.into();
+    /// A person has to enable provisioning in AWS, or to store a token.
+    pub fn await_person(&mut self, handoff: Handoff, namespace: &str, secret: &str, refused: bool) {
+        let message = if refused {
+            format!("AWS refuses the credentials that Entra has saved, and Secret {namespace}/{secret} does not exist: create a token in AWS and store it there; status.handoff has link and command")
+        } else {
+            format!("enable automatic provisioning in AWS and store endpoint and token in Secret {namespace}/{secret}: status.handoff has link and command")
+        };
         self.status.handoff = Some(handoff);
-        self.ready(Verdict::False, Reason::AwaitingHandoff, message.clone());
-        self.conditions.set(CREDENTIALS, Verdict::Unknown, Reason::AwaitingHandoff, message);
+        let (verdict, reason) = if refused { (Verdict::False, Reason::AuthenticationFailed) } else { (Verdict::Unknown, Reason::AwaitingHandoff) };
+        self.conditions.set(CREDENTIALS, verdict, reason, message.clone());
+        if self.status.state.is_none() {
+            self.conditions.set(PROVISIONING, Verdict::Unknown, Reason::AwaitingHandoff, message.clone());
+        }
+        self.ready(Verdict::False, Reason::AwaitingHandoff, message);
+    }
+
+    /// The job is paused, or will be before long.
+    pub fn suspended(&mut self, has_job: bool) {
+        let message = if has_job { "spec.suspend is true: the synchronization job is paused" } else { "spec.suspend is true: nothing is done" };
+        self.conditions.set(PROVISIONING, Verdict::False, Reason::Suspended, message);
+        self.ready(Verdict::False, Reason::Suspended, message);
+    }
+
+    /// The credentials were tried and work.
+    pub fn credentials_work(&mut self, secret: &str) {
+        let message = format!("AWS accepts the endpoint and token of Secret {secret}");
+        self.conditions.set(CREDENTIALS, Verdict::True, Reason::Succeeded, message);
+    }
+
+    /// What the plan says about the credentials. `secret` is namespace and name.
+    pub fn credentials(&mut self, desired: &Desired, observed: &Observed, plan: &Plan<Step>, secret: &str, observe_only: bool) {
+        if plan.steps.iter().any(Step::hands_over_credentials) {
+            let reason = if observe_only { Reason::PlanNotApplied } else { Reason::Progressing };
+            let message = format!("the endpoint and token of Secret {secret} are yet to be tried and handed to Entra");
+            return self.conditions.set(CREDENTIALS, Verdict::Unknown, reason, message);
+        }
+        if desired.credentials.is_none() {
+            let message = format!("the credentials that Entra has saved are used; nobody can read them back, so store a token of your own in Secret {secret} before they end");
+            self.remarks.push(message.clone());
+            return self.conditions.set(CREDENTIALS, Verdict::True, Reason::Succeeded, message);
+        }
+        let lifts = plan.steps.contains(&Step::LiftQuarantine);
+        if observed.handed_over.is_none() && observed.saved_work == Some(true) && !lifts {
+            // Adopted: what Entra has works, and its endpoint is the right one.
+            self.status.credentials_digest.clone_from(&desired.digest);
+        }
+        self.credentials_work(secret);
+    }
+
+    /// The plan is shown and not carried out.
+    pub fn planned(&mut self, plan: &Plan<Step>) {
+        self.status.plan = plan.summary();
+        if !plan.is_empty() {
+            let message = "status.plan says what would be done; nothing is, as long as spec.mode (or the operator's own mode) is Observe";
+            self.ready(Verdict::False, Reason::PlanNotApplied, message);
+        }
     }
 
     /// When the token ends.
@@ -130,6 +184,7 @@ impl Draft {
         match &result {
             Ok(()) => self.summarize(scope),
             Err(problem) => {
+                problem.log();
                 outcome.class = Some(problem.class);
                 outcome.retry_after = problem.retry_after;
                 if !problem.class.is_silent() {
@@ -221,6 +276,17 @@ fn entry_level_errors(escrowed: i64) -> String {
     format!(
         "{escrowed} objects could not be written to AWS and are tried again; the provisioning logs of the application say which and why (usual: no first, last or display name)"
     )
+}
+
+/// A mapping names an attribute that the job does not have.
+#[must_use]
+pub fn mapping_not_found(missing: &[String], known: &[String]) -> Problem {
+    let message = format!(
+        "spec.mappings names what the synchronization job does not have: {}; people have: {}",
+        missing.join(", "),
+        known.join(", ")
+    );
+    Problem::new(Class::Invalid, Reason::MappingNotFound, message)
 }
 
 /// The condition `Provisioning`.
