@@ -1,0 +1,34 @@
+//! The collective rates (contract aws 1.9): twenty calls a second each for sso-admin, identitystore and SCIM.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::lock;
+
+const PER_SECOND: f64 = 20.0;
+/// How many calls may come at once is UNCONFIRMED (contract aws 11.1): one second's worth.
+const BURST: f64 = 20.0;
+
+/// A token bucket on wall time: clients are slow or fast by the wall clock, whatever the clouds' clock shows.
+#[derive(Debug)]
+pub(crate) struct Bucket(Mutex<(f64, Instant)>);
+
+impl Bucket {
+    pub fn new() -> Self {
+        Self(Mutex::new((BURST, Instant::now())))
+    }
+
+    /// Takes one token if there is one.
+    pub fn admit(&self) -> bool {
+        let mut guard = lock(&self.0);
+        let (tokens, last) = &mut *guard;
+        let now = Instant::now();
+        *tokens = (*tokens + now.duration_since(*last).as_secs_f64() * PER_SECOND).min(BURST);
+        *last = now;
+        if *tokens < 1.0 {
+            return false;
+        }
+        *tokens -= 1.0;
+        true
+    }
+}
