@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Graph, Reply};
+use super::{Graph, Reply, segment};
 use crate::clients::CloudError;
 use crate::secret::Sensitive;
 
@@ -294,7 +294,8 @@ impl Synchronization {
     /// # Errors
     /// The classified failure.
     pub async fn restart(&self, job: &str, scope: &str) -> Result<Reply, CloudError> {
-        self.post_job(operation::RESTART, job, "/restart", Some(&json!({"criteria": {"resetScope": scope}}))).await
+        self.post_job(operation::RESTART, job, "/restart", Some(&json!({"criteria": {"resetScope": scope}})))
+            .await
     }
 
     /// Provisions one person now (contract Graph 5.6): read the answer with [`on_demand`].
@@ -320,7 +321,9 @@ impl Synchronization {
     /// # Errors
     /// The classified failure.
     pub async fn put_schema(&self, job: &str, schema: &Value) -> Result<Reply, CloudError> {
-        self.graph.send(operation::PUT_SCHEMA, Method::PUT, &self.job_path(job, "/schema"), Some(schema)).await
+        self.graph
+            .send(operation::PUT_SCHEMA, Method::PUT, &self.job_path(job, "/schema"), Some(schema))
+            .await
     }
 
     /// What is saved: settings in clear, secrets masked (contract Graph 5.3).
@@ -355,7 +358,9 @@ impl Synchronization {
         let given = |template: Option<&str>, credentials: &[Setting]| {
             let credentials: Vec<_> = credentials.iter().map(Setting::body).collect();
             match template {
-                Some(id) => json!({"templateId": id, "useSavedCredentials": false, "credentials": credentials}),
+                Some(id) => {
+                    json!({"templateId": id, "useSavedCredentials": false, "credentials": credentials})
+                }
                 None => json!({"useSavedCredentials": false, "credentials": credentials}),
             }
         };
@@ -383,7 +388,12 @@ impl Synchronization {
         format!("{}/jobs/{}{rest}", self.base, segment(job))
     }
 
-    async fn post(&self, operation: &'static str, rest: &str, body: Option<&Value>) -> Result<Reply, CloudError> {
+    async fn post(
+        &self,
+        operation: &'static str,
+        rest: &str,
+        body: Option<&Value>,
+    ) -> Result<Reply, CloudError> {
         self.graph.send(operation, Method::POST, &self.path(rest), body).await
     }
 
@@ -452,11 +462,6 @@ fn text(value: &Value, member: &str) -> Option<String> {
     value.get(member).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned)
 }
 
-/// One segment of a path. Ids are letters, digits, dots and dashes, which stay; the rest cannot break out.
-fn segment(id: &str) -> String {
-    url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,12 +471,6 @@ mod tests {
         assert_eq!(moment("0001-01-01T00:00:00Z"), None);
         assert_eq!(moment(""), None);
         assert_eq!(moment("2026-03-01T10:00:00.1234567Z").unwrap().to_string(), "2026-03-01T10:00:00Z");
-    }
-
-    #[test]
-    fn job_ids_keep_their_dots_and_nothing_escapes_a_path() {
-        assert_eq!(segment("aws.0123abcd.4f-5"), "aws.0123abcd.4f-5");
-        assert_eq!(segment("a/b #?"), "a%2Fb%20%23%3F");
     }
 
     #[test]

@@ -53,7 +53,12 @@ pub fn restart(value: Option<&str>, handled: Option<&str>, now: Timestamp) -> Re
         for word in subject.split(',').map(str::trim) {
             match FLAGS.iter().find(|flag| flag.eq_ignore_ascii_case(word)) {
                 Some(flag) => scope.push(*flag),
-                None => return Err(format!("\"{word}\" is no scope of a restart; there are Default, {}", FLAGS.join(", "))),
+                None => {
+                    return Err(format!(
+                        "\"{word}\" is no scope of a restart; there are Default, {}",
+                        FLAGS.join(", ")
+                    ));
+                }
             }
         }
         Ok(scope.join(", "))
@@ -149,7 +154,8 @@ mod tests {
     fn a_sign_in_name_keeps_its_own_at_sign() {
         let value = "ada@acme.example@2026-05-01T12:00:00Z";
         assert_eq!(provision_on_demand(Some(value), None, now()), due("ada@acme.example", value));
-        let Reading::Unreadable(_) = provision_on_demand(Some("ada@2026-05-01T12:00:00Z"), None, now()) else {
+        let Reading::Unreadable(_) = provision_on_demand(Some("ada@2026-05-01T12:00:00Z"), None, now())
+        else {
             panic!("a name without a domain")
         };
     }

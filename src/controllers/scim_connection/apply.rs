@@ -39,7 +39,12 @@ pub struct Hand<'a> {
 impl Hand<'_> {
     /// Carries the steps out and stops at the first that fails. After a job was created the rest waits for it to
     /// be seen.
-    pub async fn apply(&self, steps: &[Step], desired: &Desired, observed: &Observed) -> (Applied, Result<(), Problem>) {
+    pub async fn apply(
+        &self,
+        steps: &[Step],
+        desired: &Desired,
+        observed: &Observed,
+    ) -> (Applied, Result<(), Problem>) {
         let mut applied = Applied::default();
         for step in steps {
             if let Err(problem) = self.step(step, desired, observed, &mut applied).await {
@@ -53,12 +58,19 @@ impl Hand<'_> {
         (applied, Ok(()))
     }
 
-    async fn step(&self, step: &Step, desired: &Desired, observed: &Observed, applied: &mut Applied) -> Result<(), Problem> {
+    async fn step(
+        &self,
+        step: &Step,
+        desired: &Desired,
+        observed: &Observed,
+        applied: &mut Applied,
+    ) -> Result<(), Problem> {
         let sync = &self.calls.sync;
         let of_application = format!("servicePrincipal {}", self.service_principal);
         if let Step::CreateJob(template) = step {
             let result = sync.create_job(template).await;
-            let reply = self.done(operation::CREATE_JOB, &of_application, result, "create the synchronization job")?;
+            let reply =
+                self.done(operation::CREATE_JOB, &of_application, result, "create the synchronization job")?;
             applied.created = reply.body.get("id").and_then(serde_json::Value::as_str).map(str::to_owned);
             return Ok(());
         }
@@ -83,7 +95,12 @@ impl Hand<'_> {
                 if let Some(credentials) = &desired.credentials {
                     let set = handover::full_set(desired, credentials, &observed.saved);
                     let result = sync.put_secrets(&set).await;
-                    self.done(operation::PUT_SECRETS, &of_application, result, "hand the SCIM credentials to Entra")?;
+                    self.done(
+                        operation::PUT_SECRETS,
+                        &of_application,
+                        result,
+                        "hand the SCIM credentials to Entra",
+                    )?;
                 }
             }
             Step::LiftQuarantine => {
@@ -97,7 +114,9 @@ impl Hand<'_> {
                 let result = sync.restart(id, &act.subject).await;
                 self.done(operation::RESTART, id, result, "restart the synchronization job")?;
             }
-            Step::ProvisionOnDemand(act) => applied.on_demand = Some(self.on_demand(act, id, observed).await?),
+            Step::ProvisionOnDemand(act) => {
+                applied.on_demand = Some(self.on_demand(act, id, observed).await?)
+            }
         }
         Ok(())
     }
@@ -131,7 +150,13 @@ impl Hand<'_> {
     }
 
     /// Leaves the audit record of a mutation and says what its failure means.
-    pub fn done(&self, operation: &str, target: &str, result: Result<Reply, CloudError>, doing: &str) -> Result<Reply, Problem> {
+    pub fn done(
+        &self,
+        operation: &str,
+        target: &str,
+        result: Result<Reply, CloudError>,
+        doing: &str,
+    ) -> Result<Reply, Problem> {
         self.record(operation, target, &result);
         result.map_err(|error| self.refused(error, doing))
     }

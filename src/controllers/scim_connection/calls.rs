@@ -41,7 +41,8 @@ impl Calls {
 /// missing permission (contract Graph 5.11).
 fn problem(error: CloudError, doing: &str, young: bool) -> Problem {
     if young && (matches!(error.status, 403 | 404 | 409) || is_wordless(&error)) {
-        let message = format!("Entra is still setting up provisioning for the new application; waiting to {doing}");
+        let message =
+            format!("Entra is still setting up provisioning for the new application; waiting to {doing}");
         return Problem::new(Class::Pending, Reason::Progressing, message).because(error);
     }
     if is_wordless(&error) {
@@ -62,7 +63,8 @@ fn is_wordless(error: &CloudError) -> bool {
 /// Whether a failed try speaks of the tried credentials rather than of ours: the connector's own code in a 4xx
 /// (its shape is not documented: contract Graph 5.4), and not the codes by which Graph refuses its caller.
 fn is_refusal(error: &CloudError) -> bool {
-    let about_us = ["UnknownError", "InvalidAuthenticationToken", "Authorization_RequestDenied", "AccessDenied"];
+    let about_us =
+        ["UnknownError", "InvalidAuthenticationToken", "Authorization_RequestDenied", "AccessDenied"];
     match error.kind {
         CloudErrorKind::Invalid => true,
         CloudErrorKind::Denied | CloudErrorKind::Unauthenticated => {
@@ -98,7 +100,13 @@ pub(super) mod tests {
             (404, NotFound, "x", Class::Pending, Class::Transient),
             (409, Conflict, "x", Class::Pending, Class::Pending),
             (500, Transient, "x", Class::Transient, Class::Transient),
-            (401, CloudErrorKind::Unauthenticated, "InvalidAuthenticationToken", Class::Denied, Class::Denied),
+            (
+                401,
+                CloudErrorKind::Unauthenticated,
+                "InvalidAuthenticationToken",
+                Class::Denied,
+                Class::Denied,
+            ),
         ] {
             let class = |young| problem(error(status, kind.clone(), code), "list", young).class;
             assert_eq!((class(true), class(false)), (young, old), "{status} {code}");
@@ -111,7 +119,12 @@ pub(super) mod tests {
     fn only_the_connectors_own_words_speak_of_the_credentials() {
         for (status, kind, code, expected) in [
             (400, CloudErrorKind::Invalid, "CredentialValidationFailure", true),
-            (401, CloudErrorKind::Unauthenticated, "SystemForCrossDomainIdentityManagementCredentialValidationUnavailable", true),
+            (
+                401,
+                CloudErrorKind::Unauthenticated,
+                "SystemForCrossDomainIdentityManagementCredentialValidationUnavailable",
+                true,
+            ),
             (401, CloudErrorKind::Denied, "UnknownError", false),
             (401, CloudErrorKind::Unauthenticated, "InvalidAuthenticationToken", false),
             (403, CloudErrorKind::Denied, "Authorization_RequestDenied", false),

@@ -27,7 +27,8 @@ pub async fn cleanup(object: &ScimConnection, context: &Context) -> Cleanup<Scim
     if object.spec.deletion_policy == DeletionPolicy::Retain || !ours || observe_only {
         return Cleanup::Done;
     }
-    let mut draft = Draft::new(Some(&status), object.metadata.generation.unwrap_or_default(), context.clock.now());
+    let mut draft =
+        Draft::new(Some(&status), object.metadata.generation.unwrap_or_default(), context.clock.now());
     let result = match delete(object, context, &status).await {
         Ok(true) => return Cleanup::Done,
         Ok(false) => {
@@ -49,7 +50,11 @@ pub async fn cleanup(object: &ScimConnection, context: &Context) -> Cleanup<Scim
 }
 
 /// One pass; true when the job is gone.
-async fn delete(object: &ScimConnection, context: &Context, status: &ScimConnectionStatus) -> Result<bool, Problem> {
+async fn delete(
+    object: &ScimConnection,
+    context: &Context,
+    status: &ScimConnectionStatus,
+) -> Result<bool, Problem> {
     let namespace = object.namespace().unwrap_or_default();
     // Another connection of the same federation has the same job.
     if !resolve::rivals(context, &namespace, object).await?.is_empty() {
@@ -57,7 +62,9 @@ async fn delete(object: &ScimConnection, context: &Context, status: &ScimConnect
     }
     let name = &object.spec.federation_ref.name;
     let Some((federation, service_principal)) = resolve::application(context, &namespace, name).await? else {
-        let message = format!("IdentityFederation {namespace}/{name}, whose credentials are needed, does not exist or has no application");
+        let message = format!(
+            "IdentityFederation {namespace}/{name}, whose credentials are needed, does not exist or has no application"
+        );
         return Err(Problem::new(Class::Blocked, Reason::DeletionBlocked, message));
     };
     let graph = context.graph(&federation).await?;
@@ -79,12 +86,23 @@ async fn delete(object: &ScimConnection, context: &Context, status: &ScimConnect
     };
     let Some(job) = target else { return Ok(true) };
     let plan = Plan { steps: vec![Step::Pause] };
-    let hand = Hand { calls: &calls, audit: audit(object, &namespace, &plan), service_principal: &service_principal };
+    let hand = Hand {
+        calls: &calls,
+        audit: audit(object, &namespace, &plan),
+        service_principal: &service_principal,
+    };
     if !job::is_paused(&job) {
-        hand.done(operation::PAUSE, &job.id, calls.sync.pause(&job.id).await, "pause the synchronization job")?;
+        hand.done(
+            operation::PAUSE,
+            &job.id,
+            calls.sync.pause(&job.id).await,
+            "pause the synchronization job",
+        )?;
     }
     match calls.sync.delete_job(&job.id).await {
         Err(error) if error.is_not_found() => Ok(true),
-        result => hand.done(operation::DELETE_JOB, &job.id, result, "delete the synchronization job").map(|_| false),
+        result => {
+            hand.done(operation::DELETE_JOB, &job.id, result, "delete the synchronization job").map(|_| false)
+        }
     }
 }

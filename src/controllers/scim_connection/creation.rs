@@ -25,7 +25,14 @@ pub enum Turn {
 
 impl Intents {
     /// Whose turn it is. `pending` is the intent in the status; `existed`: a job was recorded and is not to be seen.
-    pub fn turn(&self, uid: &str, pending: Option<&str>, existed: bool, now: Timestamp, grace: Duration) -> Turn {
+    pub fn turn(
+        &self,
+        uid: &str,
+        pending: Option<&str>,
+        existed: bool,
+        now: Timestamp,
+        grace: Duration,
+    ) -> Turn {
         let moment = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
         let since = pending.and_then(|p| p.parse::<Timestamp>().ok());
         let remembered = |text: &str| self.lock().contains(&(uid.to_owned(), text.to_owned()));

@@ -61,7 +61,12 @@ mod tests {
         };
         let one = of("https://a", "t", "i/n/c");
         assert_eq!(one, of("https://a", "t", "i/n/c"));
-        for other in [of("https://b", "t", "i/n/c"), of("https://a", "u", "i/n/c"), of("https://a", "t", "i/n/d"), of("https://at", "", "i/n/c")] {
+        for other in [
+            of("https://b", "t", "i/n/c"),
+            of("https://a", "u", "i/n/c"),
+            of("https://a", "t", "i/n/d"),
+            of("https://at", "", "i/n/c"),
+        ] {
             assert_ne!(one, other);
         }
     }

@@ -54,7 +54,9 @@ impl Enforcement<'_> {
         if turn == Some(Turn::Wait) {
             draft.next = Next::After(timing.poll);
             draft.status.plan = self.plan.summary();
-            draft.progressing("a synchronization job was, or may have been, created; waiting for Entra to show it");
+            draft.progressing(
+                "a synchronization job was, or may have been, created; waiting for Entra to show it",
+            );
             return Ok(());
         }
         if self.plan.steps.iter().any(Step::hands_over_credentials) {
@@ -90,7 +92,8 @@ impl Enforcement<'_> {
             (None, Some(template)) => Trial::WithoutJob { template, credentials: &settings },
             (None, None) => return Ok(()),
         };
-        let secret = format!("{}/{}", self.object.namespace().unwrap_or_default(), self.object.spec.secret_ref.name);
+        let secret =
+            format!("{}/{}", self.object.namespace().unwrap_or_default(), self.object.spec.secret_ref.name);
         let Some(why) = self.hand.calls.try_credentials(&trial).await? else {
             draft.credentials_work(&secret);
             return Ok(());
@@ -101,7 +104,12 @@ impl Enforcement<'_> {
         let message = format!(
             "AWS does not accept the token of Secret {secret}{why}: create a new token in IAM Identity Center > Settings > Automatic provisioning and put it under the key token; compare the key endpoint too, a wrong one gives the same answer"
         );
-        draft.conditions.set(status::CREDENTIALS, Verdict::False, Reason::AuthenticationFailed, message.clone());
+        draft.conditions.set(
+            status::CREDENTIALS,
+            Verdict::False,
+            Reason::AuthenticationFailed,
+            message.clone(),
+        );
         Err(Problem::new(Class::Denied, Reason::AuthenticationFailed, message))
     }
 
@@ -115,16 +123,28 @@ impl Enforcement<'_> {
         for step in &applied.steps {
             let (reason, action, note) = match step {
                 Step::Pause => ("JobPaused", "PauseJob", "the synchronization job was paused".to_owned()),
-                Step::CreateJob(_) => ("JobCreated", "CreateJob", "the synchronization job was created".to_owned()),
-                Step::EditSchema(changes) => {
-                    ("MappingsChanged", "PutSchema", format!("the mappings were changed: {}", changes.join(", ")))
+                Step::CreateJob(_) => {
+                    ("JobCreated", "CreateJob", "the synchronization job was created".to_owned())
                 }
-                Step::HandOver(what) => ("SettingsHandedOver", "PutSecrets", format!("Entra was given: {}", what.join(", "))),
-                Step::LiftQuarantine => ("QuarantineLifted", "RestartJob", "the quarantine was lifted".to_owned()),
+                Step::EditSchema(changes) => (
+                    "MappingsChanged",
+                    "PutSchema",
+                    format!("the mappings were changed: {}", changes.join(", ")),
+                ),
+                Step::HandOver(what) => {
+                    ("SettingsHandedOver", "PutSecrets", format!("Entra was given: {}", what.join(", ")))
+                }
+                Step::LiftQuarantine => {
+                    ("QuarantineLifted", "RestartJob", "the quarantine was lifted".to_owned())
+                }
                 Step::Start => ("JobStarted", "StartJob", "the synchronization job was started".to_owned()),
                 Step::Restart(act) => {
                     draft.status.last_restart = Some(act.request.clone());
-                    ("JobRestarted", "RestartJob", format!("the synchronization job was restarted: {}", act.subject))
+                    (
+                        "JobRestarted",
+                        "RestartJob",
+                        format!("the synchronization job was restarted: {}", act.subject),
+                    )
                 }
                 Step::ProvisionOnDemand(act) => {
                     let result = applied.on_demand.as_ref().map_or("Unknown", |o| o.result.as_str());
@@ -134,11 +154,14 @@ impl Enforcement<'_> {
             draft.notice(false, reason, action, note);
         }
         // The digest says that nothing is left to do about these credentials: the lifting belongs to it.
-        let is_left = |step: &Step| matches!(step, Step::HandOver(_) | Step::LiftQuarantine) && !applied.steps.contains(step);
+        let is_left = |step: &Step| {
+            matches!(step, Step::HandOver(_) | Step::LiftQuarantine) && !applied.steps.contains(step)
+        };
         let handed_over = applied.steps.iter().any(Step::hands_over_credentials);
         let adopted = self.observed.saved_work == Some(true) && self.observed.job.is_some();
         if (handed_over || adopted) && self.observed.job.is_some() && !self.plan.steps.iter().any(is_left) {
-            draft.status.credentials_digest = self.desired.digest.clone().or(draft.status.credentials_digest.take());
+            draft.status.credentials_digest =
+                self.desired.digest.clone().or(draft.status.credentials_digest.take());
         }
     }
 }

@@ -19,7 +19,8 @@ pub fn is_complete(saved: &Saved) -> bool {
 /// Whether endpoint and token are saved and the endpoint, as far as it can be read back, is this one.
 #[must_use]
 pub fn is_at(saved: &Saved, endpoint: &str) -> bool {
-    is_complete(saved) && saved.get(ENDPOINT).is_some_and(|e| e == MASK || e.trim_end_matches('/') == endpoint)
+    is_complete(saved)
+        && saved.get(ENDPOINT).is_some_and(|e| e == MASK || e.trim_end_matches('/') == endpoint)
 }
 
 /// Switches whose saved value differs from the wanted one, by name.
@@ -70,7 +71,10 @@ pub fn full_set(desired: &Desired, credentials: &Credentials, saved: &Saved) -> 
 /// Endpoint and token alone, as they are tried.
 #[must_use]
 pub fn credentials_only(credentials: &Credentials) -> Vec<Setting> {
-    vec![Setting::new(ENDPOINT, credentials.endpoint.clone()), Setting::new(TOKEN, credentials.token.expose())]
+    vec![
+        Setting::new(ENDPOINT, credentials.endpoint.clone()),
+        Setting::new(TOKEN, credentials.token.expose()),
+    ]
 }
 
 const fn word(everybody: bool) -> &'static str {
@@ -141,14 +145,26 @@ mod tests {
     fn switches_are_compared_by_meaning() {
         let desired = Desired { max_deletions: Some(7), ..Desired::default() };
         for (pairs, expected) in [
-            (vec![("SyncAll", "False"), ("SyncNotificationSettings", r#"{"DeleteThresholdValue":"7","DeleteThresholdEnabled":true}"#)], vec![]),
+            (
+                vec![
+                    ("SyncAll", "False"),
+                    (
+                        "SyncNotificationSettings",
+                        r#"{"DeleteThresholdValue":"7","DeleteThresholdEnabled":true}"#,
+                    ),
+                ],
+                vec![],
+            ),
             (vec![("SyncAll", "*"), ("SyncNotificationSettings", "*")], vec![]),
             (vec![], vec!["scope", "deletion threshold"]),
             (vec![("SyncAll", "false"), ("SyncNotificationSettings", "broken")], vec!["deletion threshold"]),
         ] {
             assert_eq!(changed_switches(&desired, &saved(&pairs)), expected, "{pairs:?}");
         }
-        assert_eq!(changed_switches(&Desired::default(), &saved(&[("SyncAll", "false")])), Vec::<&str>::new());
+        assert_eq!(
+            changed_switches(&Desired::default(), &saved(&[("SyncAll", "false")])),
+            Vec::<&str>::new()
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub fn select(jobs: Vec<Job>, recorded: Option<&str>, template: Option<&str>) ->
     let of_template = |job: &Job| template.is_some() && job.template_id.as_deref() == template;
     let unique = match jobs.as_slice() {
         [_] => Some(0),
-        several if several.iter().filter(|j| of_template(j)).count() == 1 => several.iter().position(of_template),
+        several if several.iter().filter(|j| of_template(j)).count() == 1 => {
+            several.iter().position(of_template)
+        }
         _ => None,
     };
     let mut jobs = jobs;
@@ -201,7 +203,10 @@ mod tests {
     fn the_default_template_is_taken_or_the_only_one() {
         let template = |id: &str, default| Template { id: id.into(), default, schema: None };
         assert_eq!(choose_template(&[template("a", None)]).unwrap().id, "a");
-        assert_eq!(choose_template(&[template("a", Some(false)), template("b", Some(true))]).unwrap().id, "b");
+        assert_eq!(
+            choose_template(&[template("a", Some(false)), template("b", Some(true))]).unwrap().id,
+            "b"
+        );
         assert_eq!(choose_template(&[template("b", None), template("a", None)]).unwrap_err(), ["a", "b"]);
         assert!(choose_template(&[template("b", Some(true)), template("a", Some(true))]).is_err());
         assert!(choose_template(&[]).unwrap_err().is_empty());
@@ -209,9 +214,13 @@ mod tests {
 
     #[test]
     fn a_failure_of_nothing_is_no_cycle() {
-        let fresh = job(json!({"id": "j", "status": {"code": "NotRun", "lastExecution": {"state": "Failed", "timeEnded": "0001-01-01T00:00:00Z", "error": {"code": "None", "message": ""}}}}));
+        let fresh = job(
+            json!({"id": "j", "status": {"code": "NotRun", "lastExecution": {"state": "Failed", "timeEnded": "0001-01-01T00:00:00Z", "error": {"code": "None", "message": ""}}}}),
+        );
         assert_eq!(last_cycle(&fresh), None);
-        let failed = job(json!({"id": "j", "status": {"code": "Active", "lastExecution": {"state": "Failed", "timeEnded": "2026-01-02T03:04:05.678Z", "countExported": 3, "error": {"code": "X", "message": "y\n z"}}}}));
+        let failed = job(
+            json!({"id": "j", "status": {"code": "Active", "lastExecution": {"state": "Failed", "timeEnded": "2026-01-02T03:04:05.678Z", "countExported": 3, "error": {"code": "X", "message": "y\n z"}}}}),
+        );
         assert_eq!(
             last_cycle(&failed).unwrap(),
             Cycle {
@@ -245,17 +254,24 @@ mod tests {
 
     #[test]
     fn a_quarantine_has_a_reason_and_a_beginning() {
-        let said = job(json!({"id": "j", "status": {"code": "Quarantine", "quarantine": {"reason": "TooManyDeletes", "currentBegan": "2026-01-02T00:00:00Z", "nextAttempt": "2026-01-02T06:00:00Z", "error": null}}}));
+        let said = job(
+            json!({"id": "j", "status": {"code": "Quarantine", "quarantine": {"reason": "TooManyDeletes", "currentBegan": "2026-01-02T00:00:00Z", "nextAttempt": "2026-01-02T06:00:00Z", "error": null}}}),
+        );
         assert!(is_quarantined_for(&said, TOO_MANY_DELETES));
         assert_eq!(quarantine(&said).unwrap().since.as_deref(), Some("2026-01-02T00:00:00Z"));
         let past = job(json!({"id": "j", "status": {"code": "Active", "quarantine": {"reason": "Unknown"}}}));
         assert_eq!(quarantine(&past), None);
-        assert_eq!(quarantine(&job(json!({"id": "j", "status": {"code": "Quarantine"}}))).unwrap().reason, "Unknown");
+        assert_eq!(
+            quarantine(&job(json!({"id": "j", "status": {"code": "Quarantine"}}))).unwrap().reason,
+            "Unknown"
+        );
     }
 
     #[test]
     fn counts_are_summed_by_kind() {
-        let job = job(json!({"id": "j", "status": {"synchronizedEntryCountByType": [{"key": "User to User", "value": 12}, {"key": "Group to Group", "value": 3}, {"key": "Other", "value": 9}]}}));
+        let job = job(
+            json!({"id": "j", "status": {"synchronizedEntryCountByType": [{"key": "User to User", "value": 12}, {"key": "Group to Group", "value": 3}, {"key": "Other", "value": 9}]}}),
+        );
         assert_eq!(counts(&job), Some(Counts { users: 12, groups: 3 }));
         assert_eq!(counts(&Job::default()), None);
     }

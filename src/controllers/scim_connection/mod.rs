@@ -15,8 +15,6 @@ mod plan;
 mod resolve;
 mod schema;
 mod status;
-#[cfg(test)]
-mod tests;
 mod token;
 
 use kube::ResourceExt as _;
@@ -33,9 +31,9 @@ use self::schema::Wanted;
 use self::status::Draft;
 use super::context::Context;
 use super::{Cleanup, Next, Outcome, Reconciler, handled_reconcile};
-use crate::api::annotations::{PROVISION_ON_DEMAND, RESTART};
-use crate::api::v1alpha1::{Scope, ScimConnection, ScimConnectionStatus};
 use crate::api::Mode;
+use crate::api::annotations::{PROVISION_ON_DEMAND, RESTART};
+use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::Synchronization;
 use crate::problem::{Class, Problem};
 use crate::status::{Reason, Verdict};
@@ -51,7 +49,11 @@ impl Reconciler for ScimConnectionReconciler {
     type Kind = ScimConnection;
 
     async fn reconcile(&self, object: &ScimConnection, context: &Context) -> Outcome<ScimConnectionStatus> {
-        let mut draft = Draft::new(object.status.as_ref(), object.metadata.generation.unwrap_or_default(), context.clock.now());
+        let mut draft = Draft::new(
+            object.status.as_ref(),
+            object.metadata.generation.unwrap_or_default(),
+            context.clock.now(),
+        );
         if let Some(handled) = handled_reconcile(object) {
             draft.status.last_handled_reconcile_at = Some(handled);
         }
@@ -66,7 +68,12 @@ impl Reconciler for ScimConnectionReconciler {
 
 impl ScimConnectionReconciler {
     /// One pass: resolve, observe, plan, apply. What becomes known goes into the draft at once.
-    async fn pass(&self, object: &ScimConnection, context: &Context, draft: &mut Draft) -> Result<(), Problem> {
+    async fn pass(
+        &self,
+        object: &ScimConnection,
+        context: &Context,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
         let namespace = object.namespace().unwrap_or_default();
         resolve::sole_claim(context, &namespace, object).await?;
         let federation = resolve::federation(context, &namespace, &object.spec.federation_ref.name).await?;
@@ -77,7 +84,13 @@ impl ScimConnectionReconciler {
 
         let desired = desired(object, secret.as_ref(), context, draft);
         let recorded = draft.status.clone();
-        let observed = observe::observe(&calls, &desired, recorded.job_id.as_deref(), recorded.credentials_digest.as_deref()).await?;
+        let observed = observe::observe(
+            &calls,
+            &desired,
+            recorded.job_id.as_deref(),
+            recorded.credentials_digest.as_deref(),
+        )
+        .await?;
         draft.status.plan = None;
         draft.status.handoff = None;
         let moving = match &observed.job {
@@ -92,7 +105,9 @@ impl ScimConnectionReconciler {
         }
         let plan = match plan::plan(&desired, &observed) {
             Ok(plan) => plan,
-            Err(Obstacle::MappingNotFound { missing, known }) => return Err(status::mapping_not_found(&missing, &known)),
+            Err(Obstacle::MappingNotFound { missing, known }) => {
+                return Err(status::mapping_not_found(&missing, &known));
+            }
             Err(Obstacle::CredentialsMissing { refused }) => {
                 let secret = &object.spec.secret_ref.name;
                 let steps = handoff::enable_provisioning(&federation.resource, &namespace, secret);
@@ -120,27 +135,41 @@ impl ScimConnectionReconciler {
             audit: enforce::audit(object, &namespace, &plan),
             service_principal: &federation.service_principal,
         };
-        let enforcement = Enforcement { object, context, hand, desired: &desired, observed: &observed, plan: &plan };
+        let enforcement =
+            Enforcement { object, context, hand, desired: &desired, observed: &observed, plan: &plan };
         enforcement.run(&self.intents, draft).await
     }
 }
 
 /// The Secret, and when its token ends.
-async fn secret(object: &ScimConnection, context: &Context, namespace: &str, draft: &mut Draft) -> Result<Option<ScimSecret>, Problem> {
+async fn secret(
+    object: &ScimConnection,
+    context: &Context,
+    namespace: &str,
+    draft: &mut Draft,
+) -> Result<Option<ScimSecret>, Problem> {
     if object.spec.suspend {
         return Ok(None);
     }
     let name = &object.spec.secret_ref.name;
     let secret = resolve::secret(context, namespace, name).await.inspect_err(|problem| {
         if problem.class == Class::Blocked {
-            draft.conditions.set(status::CREDENTIALS, Verdict::False, problem.reason, problem.message.clone());
+            draft.conditions.set(
+                status::CREDENTIALS,
+                Verdict::False,
+                problem.reason,
+                problem.message.clone(),
+            );
         }
     })?;
     match &secret {
-        Some(secret) => draft.token(token::judge(secret, &format!("{namespace}/{name}"), context.clock.now())),
+        Some(secret) => {
+            draft.token(token::judge(secret, &format!("{namespace}/{name}"), context.clock.now()))
+        }
         None => {
             draft.status.token_expires_at = None;
-            let message = format!("the end of the token is not known: Secret {namespace}/{name} does not exist");
+            let message =
+                format!("the end of the token is not known: Secret {namespace}/{name} does not exist");
             draft.conditions.set(status::TOKEN, Verdict::Unknown, Reason::SecretNotFound, message);
         }
     }
@@ -148,7 +177,12 @@ async fn secret(object: &ScimConnection, context: &Context, namespace: &str, dra
 }
 
 /// What the connection wants at this moment. An annotation that cannot be read becomes a remark.
-fn desired(object: &ScimConnection, secret: Option<&ScimSecret>, context: &Context, draft: &mut Draft) -> Desired {
+fn desired(
+    object: &ScimConnection,
+    secret: Option<&ScimSecret>,
+    context: &Context,
+    draft: &mut Draft,
+) -> Desired {
     let spec = &object.spec;
     let mark = context.owner_mark(&object.namespace().unwrap_or_default(), &object.name_any());
     let credentials = secret.map(|s| s.credentials.clone());

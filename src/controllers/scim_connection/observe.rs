@@ -40,7 +40,8 @@ pub async fn observe(
     let mut observed = Observed { handed_over: handed_over.map(str::to_owned), ..Observed::default() };
     let jobs = calls.sync.jobs().await.map_err(|e| calls.problem(e, "list the synchronization jobs"))?;
     let is_clear = jobs.len() == 1 || jobs.iter().any(|j| Some(j.id.as_str()) == recorded_job);
-    let template = if is_clear || (desired.suspended && jobs.is_empty()) { None } else { Some(template(calls).await?) };
+    let template =
+        if is_clear || (desired.suspended && jobs.is_empty()) { None } else { Some(template(calls).await?) };
     match job::select(jobs, recorded_job, template.as_ref().map(|t| t.id.as_str())) {
         Selection::Ambiguous(ids) => {
             return Err(Problem::new(
@@ -73,7 +74,8 @@ pub async fn observe(
 }
 
 async fn template(calls: &Calls) -> Result<Template, Problem> {
-    let templates = calls.sync.templates().await.map_err(|e| calls.problem(e, "list the synchronization templates"))?;
+    let templates =
+        calls.sync.templates().await.map_err(|e| calls.problem(e, "list the synchronization templates"))?;
     if templates.is_empty() && calls.young {
         return Err(Problem::new(
             Class::Pending,

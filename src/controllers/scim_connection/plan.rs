@@ -76,7 +76,9 @@ pub enum Obstacle {
 /// that put the job into quarantine.
 #[must_use]
 pub fn is_worth_trying(desired: &Desired, observed: &Observed) -> bool {
-    let Some(job) = observed.job.as_ref().filter(|_| !desired.suspended && handover::is_complete(&observed.saved)) else {
+    let Some(job) =
+        observed.job.as_ref().filter(|_| !desired.suspended && handover::is_complete(&observed.saved))
+    else {
         return false;
     };
     job::is_quarantined_for(job, job::UNREACHABLE)
@@ -121,7 +123,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
         steps.push(Step::HandOver(what));
     }
     // Once only: with the digest recorded, a later quarantine of that kind has another cause.
-    let adopted = desired.credentials.is_some() && observed.handed_over.is_none() && observed.saved_work == Some(true);
+    let adopted =
+        desired.credentials.is_some() && observed.handed_over.is_none() && observed.saved_work == Some(true);
     let job = observed.job.as_ref();
     if (new_credentials || adopted) && job.is_some_and(|j| job::is_quarantined_for(j, job::UNREACHABLE)) {
         steps.push(Step::LiftQuarantine);
@@ -142,7 +145,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
 fn credentials_differ(desired: &Desired, observed: &Observed) -> Result<bool, Obstacle> {
     let refused = observed.saved_work == Some(false);
     match &desired.credentials {
-        None if refused || !handover::is_complete(&observed.saved) => Err(Obstacle::CredentialsMissing { refused }),
+        None if refused || !handover::is_complete(&observed.saved) => {
+            Err(Obstacle::CredentialsMissing { refused })
+        }
         None => Ok(false),
         Some(credentials) => Ok(refused
             || !handover::is_at(&observed.saved, &credentials.endpoint)

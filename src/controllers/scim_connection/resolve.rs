@@ -36,14 +36,19 @@ pub struct Federation {
 pub async fn federation(context: &Context, namespace: &str, name: &str) -> Result<Federation, Problem> {
     let api: Api<IdentityFederation> = Api::namespaced(context.kube.clone(), namespace);
     let Some(resource) = api.get_opt(name).await? else {
-        let message = format!("IdentityFederation {namespace}/{name} does not exist; create it, or correct spec.federationRef");
+        let message = format!(
+            "IdentityFederation {namespace}/{name} does not exist; create it, or correct spec.federationRef"
+        );
         return Err(Problem::new(Class::Blocked, Reason::FederationNotFound, message));
     };
     let status = resource.status.as_ref();
     let id = status.and_then(|s| s.entra.as_ref()).and_then(|e| e.service_principal_id.clone());
-    let ready = status.and_then(|s| condition(&s.conditions, "EntraApplicationReady")).filter(|c| c.status == "True");
+    let ready =
+        status.and_then(|s| condition(&s.conditions, "EntraApplicationReady")).filter(|c| c.status == "True");
     let (Some(service_principal), Some(ready)) = (id, ready) else {
-        let message = format!("waiting for the enterprise application of IdentityFederation {namespace}/{name}; see its condition EntraApplicationReady");
+        let message = format!(
+            "waiting for the enterprise application of IdentityFederation {namespace}/{name}; see its condition EntraApplicationReady"
+        );
         return Err(Problem::new(Class::Blocked, Reason::FederationNotReady, message));
     };
     let young = context.clock.now().duration_since(ready.last_transition_time.0) < YOUTH;
@@ -88,14 +93,20 @@ pub async fn sole_claim(context: &Context, namespace: &str, object: &ScimConnect
 ///
 /// # Errors
 /// API server trouble.
-pub async fn rivals(context: &Context, namespace: &str, object: &ScimConnection) -> Result<Vec<String>, Problem> {
+pub async fn rivals(
+    context: &Context,
+    namespace: &str,
+    object: &ScimConnection,
+) -> Result<Vec<String>, Problem> {
     let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
     let own = object.name_any();
     let others: BTreeSet<String> = api
         .list(&ListParams::default())
         .await?
         .into_iter()
-        .filter(|o| o.spec.federation_ref == object.spec.federation_ref && o.metadata.deletion_timestamp.is_none())
+        .filter(|o| {
+            o.spec.federation_ref == object.spec.federation_ref && o.metadata.deletion_timestamp.is_none()
+        })
         .map(|o| o.name_any())
         .filter(|name| *name != own)
         .collect();
@@ -156,15 +167,22 @@ mod tests {
     use super::*;
 
     fn secret(data: &serde_json::Value) -> Secret {
-        serde_json::from_value(json!({"metadata": {"name": "aws-scim", "creationTimestamp": "2026-01-01T00:00:00Z",
-            "managedFields": [{"time": "2026-02-01T00:00:00Z"}, {}]}, "stringData": null, "data": data}))
+        serde_json::from_value(
+            json!({"metadata": {"name": "aws-scim", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "managedFields": [{"time": "2026-02-01T00:00:00Z"}, {}]}, "stringData": null, "data": data}),
+        )
         .unwrap()
     }
 
     #[test]
     fn values_are_trimmed_and_the_newest_write_is_kept() {
         // "https://scim/t/\n", "token\n"
-        let read = parse("n", "aws-scim", &secret(&json!({"endpoint": "aHR0cHM6Ly9zY2ltL3QvCg==", "token": "dG9rZW4K"}))).unwrap();
+        let read = parse(
+            "n",
+            "aws-scim",
+            &secret(&json!({"endpoint": "aHR0cHM6Ly9zY2ltL3QvCg==", "token": "dG9rZW4K"})),
+        )
+        .unwrap();
         assert_eq!(read.credentials.endpoint, "https://scim/t");
         assert_eq!(read.credentials.token.expose(), "token");
         assert_eq!(read.issued_at, None);

@@ -38,21 +38,28 @@ pub fn edit(schema: &Value, wanted: &Wanted) -> Result<Edit, Vec<String>> {
     for mapping in object_mappings_mut(&mut schema) {
         if is_about(mapping, "Group") {
             has_groups = true;
-            if let Some(enabled) = wanted.groups.filter(|e| mapping.get("enabled").and_then(Value::as_bool) != Some(*e)) {
+            if let Some(enabled) =
+                wanted.groups.filter(|e| mapping.get("enabled").and_then(Value::as_bool) != Some(*e))
+            {
                 mapping["enabled"] = Value::Bool(enabled);
-                changes.insert(if enabled { "provision groups".to_owned() } else { "stop provisioning groups".to_owned() });
+                changes.insert(if enabled {
+                    "provision groups".to_owned()
+                } else {
+                    "stop provisioning groups".to_owned()
+                });
             }
         } else if is_about(mapping, "User") {
             let attributes = mapping.get_mut("attributeMappings").and_then(Value::as_array_mut);
             for attribute in attributes.into_iter().flatten() {
-                let Some((target, source)) = wanted.users.iter().find(|(target, _)| is_target(attribute, target)) else {
+                let Some((target, source)) =
+                    wanted.users.iter().find(|(target, _)| is_target(attribute, target))
+                else {
                     continue;
                 };
                 missing.remove(target.as_str());
                 if !comes_from(attribute, source) {
                     let expression = format!("[{source}]");
-                    attribute["source"] =
-                        json!({"type": "Attribute", "name": source, "expression": expression, "parameters": []});
+                    attribute["source"] = json!({"type": "Attribute", "name": source, "expression": expression, "parameters": []});
                     changes.insert(format!("map {target} from {source}"));
                 }
             }
@@ -62,7 +69,11 @@ pub fn edit(schema: &Value, wanted: &Wanted) -> Result<Edit, Vec<String>> {
     if wanted.groups == Some(true) && !has_groups {
         missing.push("groups".to_owned());
     }
-    if missing.is_empty() { Ok(Edit { schema, changes: changes.into_iter().collect() }) } else { Err(missing) }
+    if missing.is_empty() {
+        Ok(Edit { schema, changes: changes.into_iter().collect() })
+    } else {
+        Err(missing)
+    }
 }
 
 /// The rule under which people are provisioned: what a provision on demand names (contract Graph 5.6).
@@ -71,7 +82,10 @@ pub fn rule_for_users(schema: &Value) -> Option<&str> {
     let rules = schema.get("synchronizationRules")?.as_array()?;
     let serves = |rule: &&Value| {
         let mappings = rule.get("objectMappings").and_then(Value::as_array);
-        mappings.into_iter().flatten().any(|m| is_about(m, "User") && m.get("enabled") != Some(&Value::Bool(false)))
+        mappings
+            .into_iter()
+            .flatten()
+            .any(|m| is_about(m, "User") && m.get("enabled") != Some(&Value::Bool(false)))
     };
     rules.iter().find(serves)?.get("id")?.as_str()
 }
@@ -80,7 +94,8 @@ pub fn rule_for_users(schema: &Value) -> Option<&str> {
 #[must_use]
 pub fn targets(schema: &Value) -> Vec<&str> {
     let rules = schema.get("synchronizationRules").and_then(Value::as_array).into_iter().flatten();
-    let mappings = rules.flat_map(|r| r.get("objectMappings").and_then(Value::as_array).into_iter().flatten());
+    let mappings =
+        rules.flat_map(|r| r.get("objectMappings").and_then(Value::as_array).into_iter().flatten());
     let attributes = mappings
         .filter(|m| is_about(m, "User"))
         .flat_map(|m| m.get("attributeMappings").and_then(Value::as_array).into_iter().flatten());
@@ -147,7 +162,8 @@ mod tests {
 
     #[test]
     fn targets_that_do_not_exist_are_named() {
-        let missing = edit(&template(), &wanted(&[("userName", "mail"), ("nickName", "mail")], None)).unwrap_err();
+        let missing =
+            edit(&template(), &wanted(&[("userName", "mail"), ("nickName", "mail")], None)).unwrap_err();
         assert_eq!(missing, ["nickName"]);
         assert_eq!(edit(&json!({}), &wanted(&[], Some(true))).unwrap_err(), ["groups"]);
         assert!(edit(&json!({}), &wanted(&[], Some(false))).unwrap().changes.is_empty());

@@ -9,7 +9,7 @@ use super::observe::Observed;
 use super::plan::Step;
 use super::token::Freshness;
 use crate::api::Handoff;
-use crate::api::v1alpha1::{Scope, ScimConnectionStatus};
+use crate::api::v1alpha1::{ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::Job;
 use crate::controllers::{Next, Notice, Outcome};
 use crate::plan::Plan;
@@ -76,12 +76,20 @@ impl Draft {
     /// A person has to enable provisioning in AWS, or to store a token.
     pub fn await_person(&mut self, handoff: Handoff, namespace: &str, secret: &str, refused: bool) {
         let message = if refused {
-            format!("AWS refuses the credentials that Entra has saved, and Secret {namespace}/{secret} does not exist: create a token in AWS and store it there; status.handoff has link and command")
+            format!(
+                "AWS refuses the credentials that Entra has saved, and Secret {namespace}/{secret} does not exist: create a token in AWS and store it there; status.handoff has link and command"
+            )
         } else {
-            format!("enable automatic provisioning in AWS and store endpoint and token in Secret {namespace}/{secret}: status.handoff has link and command")
+            format!(
+                "enable automatic provisioning in AWS and store endpoint and token in Secret {namespace}/{secret}: status.handoff has link and command"
+            )
         };
         self.status.handoff = Some(handoff);
-        let (verdict, reason) = if refused { (Verdict::False, Reason::AuthenticationFailed) } else { (Verdict::Unknown, Reason::AwaitingHandoff) };
+        let (verdict, reason) = if refused {
+            (Verdict::False, Reason::AuthenticationFailed)
+        } else {
+            (Verdict::Unknown, Reason::AwaitingHandoff)
+        };
         self.conditions.set(CREDENTIALS, verdict, reason, message.clone());
         if self.status.state.is_none() {
             self.conditions.set(PROVISIONING, Verdict::Unknown, Reason::AwaitingHandoff, message.clone());
@@ -91,7 +99,11 @@ impl Draft {
 
     /// The job is paused, or will be before long.
     pub fn suspended(&mut self, has_job: bool) {
-        let message = if has_job { "spec.suspend is true: the synchronization job is paused" } else { "spec.suspend is true: nothing is done" };
+        let message = if has_job {
+            "spec.suspend is true: the synchronization job is paused"
+        } else {
+            "spec.suspend is true: nothing is done"
+        };
         self.conditions.set(PROVISIONING, Verdict::False, Reason::Suspended, message);
         self.ready(Verdict::False, Reason::Suspended, message);
     }
@@ -103,14 +115,24 @@ impl Draft {
     }
 
     /// What the plan says about the credentials. `secret` is namespace and name.
-    pub fn credentials(&mut self, desired: &Desired, observed: &Observed, plan: &Plan<Step>, secret: &str, observe_only: bool) {
+    pub fn credentials(
+        &mut self,
+        desired: &Desired,
+        observed: &Observed,
+        plan: &Plan<Step>,
+        secret: &str,
+        observe_only: bool,
+    ) {
         if plan.steps.iter().any(Step::hands_over_credentials) {
             let reason = if observe_only { Reason::PlanNotApplied } else { Reason::Progressing };
-            let message = format!("the endpoint and token of Secret {secret} are yet to be tried and handed to Entra");
+            let message =
+                format!("the endpoint and token of Secret {secret} are yet to be tried and handed to Entra");
             return self.conditions.set(CREDENTIALS, Verdict::Unknown, reason, message);
         }
         if desired.credentials.is_none() {
-            let message = format!("the credentials that Entra has saved are used; nobody can read them back, so store a token of your own in Secret {secret} before they end");
+            let message = format!(
+                "the credentials that Entra has saved are used; nobody can read them back, so store a token of your own in Secret {secret} before they end"
+            );
             self.remarks.push(message.clone());
             return self.conditions.set(CREDENTIALS, Verdict::True, Reason::Succeeded, message);
         }
@@ -156,7 +178,12 @@ impl Draft {
                 let note = format!("Entra put the synchronization job into quarantine: {}", now.reason);
                 self.notice(true, Reason::Quarantined.as_str(), "ReadJob", note);
             }
-            (Some(_), None) => self.notice(false, "QuarantineLifted", "ReadJob", "the synchronization job is out of quarantine"),
+            (Some(_), None) => self.notice(
+                false,
+                "QuarantineLifted",
+                "ReadJob",
+                "the synchronization job is out of quarantine",
+            ),
             _ => {}
         }
         let (verdict, reason, message) = provisioning(job, scope);
@@ -180,7 +207,13 @@ impl Draft {
     /// ended the pass.
     #[must_use]
     pub fn finish(mut self, result: Result<(), Problem>, scope: Scope) -> Outcome<ScimConnectionStatus> {
-        let mut outcome = Outcome { status: ScimConnectionStatus::default(), next: self.next, class: None, retry_after: None, notices: Vec::new() };
+        let mut outcome = Outcome {
+            status: ScimConnectionStatus::default(),
+            next: self.next,
+            class: None,
+            retry_after: None,
+            notices: Vec::new(),
+        };
         match &result {
             Ok(()) => self.summarize(scope),
             Err(problem) => {
@@ -204,7 +237,8 @@ impl Draft {
             if !matches!(outcome.class, Some(Class::Transient)) || self.old.observed_generation.is_none() {
                 self.status.observed_generation = Some(self.generation);
             }
-            self.status.conditions = merged(self.conditions.finish(&self.old.conditions), &self.old.conditions);
+            self.status.conditions =
+                merged(self.conditions.finish(&self.old.conditions), &self.old.conditions);
         }
         outcome.status = self.status;
         outcome
@@ -218,10 +252,19 @@ impl Draft {
         self.ready(verdict, problem.reason, problem.message.clone());
         match problem.class {
             Class::Transient => {
-                self.conditions.set(RECONCILING, Verdict::True, Reason::ProgressingWithRetry, problem.message.clone());
+                self.conditions.set(
+                    RECONCILING,
+                    Verdict::True,
+                    Reason::ProgressingWithRetry,
+                    problem.message.clone(),
+                );
             }
-            Class::Pending => self.conditions.set(RECONCILING, Verdict::True, Reason::Progressing, problem.message.clone()),
-            class if class.is_stalled() => self.conditions.set(STALLED, Verdict::True, problem.reason, problem.message.clone()),
+            Class::Pending => {
+                self.conditions.set(RECONCILING, Verdict::True, Reason::Progressing, problem.message.clone())
+            }
+            class if class.is_stalled() => {
+                self.conditions.set(STALLED, Verdict::True, problem.reason, problem.message.clone())
+            }
             _ => {}
         }
     }
@@ -230,8 +273,11 @@ impl Draft {
         if self.conditions.first_failing(&[READY]).is_some() || self.conditions.holds(READY) {
             return;
         }
-        let expired = self.conditions.first_failing(&[TOKEN]).filter(|(_, reason, _)| *reason == Reason::TokenExpired);
-        if let Some((verdict, reason, message)) = self.conditions.first_failing(&[CREDENTIALS, PROVISIONING]).or(expired) {
+        let expired =
+            self.conditions.first_failing(&[TOKEN]).filter(|(_, reason, _)| *reason == Reason::TokenExpired);
+        if let Some((verdict, reason, message)) =
+            self.conditions.first_failing(&[CREDENTIALS, PROVISIONING]).or(expired)
+        {
             if reason == Reason::Progressing {
                 self.conditions.set(RECONCILING, Verdict::True, reason, message.clone());
             }
@@ -240,9 +286,10 @@ impl Draft {
         }
         let (reason, message) = match self.conditions.first_failing(&[TOKEN]) {
             Some((Verdict::False, reason, message)) => (reason, message),
-            _ if self.status.last_cycle.as_ref().is_some_and(|c| c.result == "EntryLevelErrors") => {
-                (Reason::EntryLevelErrors, entry_level_errors(self.status.last_cycle.as_ref().map_or(0, |c| c.escrowed)))
-            }
+            _ if self.status.last_cycle.as_ref().is_some_and(|c| c.result == "EntryLevelErrors") => (
+                Reason::EntryLevelErrors,
+                entry_level_errors(self.status.last_cycle.as_ref().map_or(0, |c| c.escrowed)),
+            ),
             _ => (Reason::Succeeded, format!("Entra keeps {} in step with AWS", whom(scope))),
         };
         let message = self.remarked(message);
@@ -293,7 +340,11 @@ pub fn mapping_not_found(missing: &[String], known: &[String]) -> Problem {
 fn provisioning(job: &Job, scope: Scope) -> (Verdict, Reason, String) {
     if let Some(quarantine) = job::quarantine(job) {
         let said = quarantine.message.map(|m| format!(" ({m})")).unwrap_or_default();
-        let message = format!("Entra holds the job in quarantine: {}{said}; {}", quarantine.reason, remedy(&quarantine.reason));
+        let message = format!(
+            "Entra holds the job in quarantine: {}{said}; {}",
+            quarantine.reason,
+            remedy(&quarantine.reason)
+        );
         return (Verdict::False, Reason::Quarantined, message);
     }
     let waiting = |message: &str| (Verdict::Unknown, Reason::Progressing, message.to_owned());
@@ -325,10 +376,14 @@ fn remedy(reason: &str) -> &'static str {
         job::TOO_MANY_DELETES => {
             "a cycle wanted to delete or disable more objects than spec.safety.maxDeletions: correct who is assigned and annotate causeway.dev/restart=\"Default@<now, RFC 3339>\", or let the deletions through with \"ForceDeletes@<now, RFC 3339>\""
         }
-        "EncounteredBaseEscrowThreshold" | "EncounteredTotalEscrowThreshold" | "EncounteredEscrowProportionThreshold" => {
+        "EncounteredBaseEscrowThreshold"
+        | "EncounteredTotalEscrowThreshold"
+        | "EncounteredEscrowProportionThreshold" => {
             "too many objects could not be written: see the provisioning logs of the application, correct the data or the mappings, then annotate causeway.dev/restart=\"Default@<now, RFC 3339>\""
         }
         "QuarantinedOnDemand" => "Microsoft stopped it: ask Microsoft's support",
-        _ => "Entra tries again ever more rarely; see the provisioning logs of the application, then annotate causeway.dev/restart=\"Default@<now, RFC 3339>\"",
+        _ => {
+            "Entra tries again ever more rarely; see the provisioning logs of the application, then annotate causeway.dev/restart=\"Default@<now, RFC 3339>\""
+        }
     }
 }

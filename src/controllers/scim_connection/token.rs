@@ -29,13 +29,16 @@ pub struct Freshness {
 pub fn judge(secret: &ScimSecret, name: &str, now: Timestamp) -> Freshness {
     let ends_after = |from: Timestamp| from.checked_add(LIFE).unwrap_or(Timestamp::MAX);
     let stated = secret.issued_at.as_deref();
-    let issued = stated.and_then(|text| text.parse::<Timestamp>().ok()).and_then(|t| Timestamp::from_second(t.as_second()).ok());
+    let issued = stated
+        .and_then(|text| text.parse::<Timestamp>().ok())
+        .and_then(|t| Timestamp::from_second(t.as_second()).ok());
     let (ends, how) = match issued {
         Some(issued) => (Some(ends_after(issued)), "ends on"),
         None => (secret.written.map(ends_after), "ends at the latest on"),
     };
     let Some(end) = ends else {
-        let message = format!("the end of the token is not known: put issuedAt (RFC 3339) into Secret {name}");
+        let message =
+            format!("the end of the token is not known: put issuedAt (RFC 3339) into Secret {name}");
         return Freshness { ends, verdict: Verdict::Unknown, reason: Reason::InvalidSpec, message };
     };
     let day = end.strftime("%Y-%m-%d");
@@ -50,7 +53,9 @@ pub fn judge(secret: &ScimSecret, name: &str, now: Timestamp) -> Freshness {
         let message = format!("issuedAt in Secret {name} is not an RFC 3339 time; the token {how} {day}");
         (Verdict::Unknown, Reason::InvalidSpec, message)
     } else if stated.is_none() {
-        let message = format!("the SCIM token {how} {day}; put issuedAt (RFC 3339) into Secret {name} to know it exactly");
+        let message = format!(
+            "the SCIM token {how} {day}; put issuedAt (RFC 3339) into Secret {name} to know it exactly"
+        );
         (Verdict::True, Reason::Succeeded, message)
     } else {
         (Verdict::True, Reason::Succeeded, format!("the SCIM token {how} {day}"))
@@ -78,12 +83,47 @@ mod tests {
         let issued = Some("2026-01-01T00:00:00.5Z");
         let written = Some("2026-03-01T00:00:00Z");
         for (issued, written, now, verdict, reason, ends) in [
-            (issued, written, "2026-06-01T00:00:00Z", Verdict::True, Reason::Succeeded, "2027-01-01T00:00:00Z"),
-            (issued, written, "2026-12-02T00:00:00Z", Verdict::False, Reason::TokenExpiring, "2027-01-01T00:00:00Z"),
-            (issued, written, "2027-01-01T00:00:00Z", Verdict::False, Reason::TokenExpired, "2027-01-01T00:00:00Z"),
+            (
+                issued,
+                written,
+                "2026-06-01T00:00:00Z",
+                Verdict::True,
+                Reason::Succeeded,
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                issued,
+                written,
+                "2026-12-02T00:00:00Z",
+                Verdict::False,
+                Reason::TokenExpiring,
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                issued,
+                written,
+                "2027-01-01T00:00:00Z",
+                Verdict::False,
+                Reason::TokenExpired,
+                "2027-01-01T00:00:00Z",
+            ),
             (None, written, "2026-06-01T00:00:00Z", Verdict::True, Reason::Succeeded, "2027-03-01T00:00:00Z"),
-            (None, written, "2027-02-20T00:00:00Z", Verdict::False, Reason::TokenExpiring, "2027-03-01T00:00:00Z"),
-            (Some("last week"), written, "2026-06-01T00:00:00Z", Verdict::Unknown, Reason::InvalidSpec, "2027-03-01T00:00:00Z"),
+            (
+                None,
+                written,
+                "2027-02-20T00:00:00Z",
+                Verdict::False,
+                Reason::TokenExpiring,
+                "2027-03-01T00:00:00Z",
+            ),
+            (
+                Some("last week"),
+                written,
+                "2026-06-01T00:00:00Z",
+                Verdict::Unknown,
+                Reason::InvalidSpec,
+                "2027-03-01T00:00:00Z",
+            ),
         ] {
             let fresh = judged(issued, written, now);
             assert_eq!((fresh.verdict, fresh.reason), (verdict, reason), "{issued:?} {now}");
