@@ -1,6 +1,6 @@
 //! What Entra shows: the application is found by what cannot be mistaken, then read as a whole.
 
-use futures::{StreamExt as _, stream};
+use futures::future::join_all;
 use kube::ResourceExt as _;
 
 use super::desired::{self, Desired, Resolution, WantedPrincipal};
@@ -209,11 +209,11 @@ pub async fn read(
 
 /// Looks up the principals that the spec names; the first failure is told, and what could not be read is unknown.
 pub async fn principals(graph: &Graph, wanted: &[Principal]) -> (Vec<WantedPrincipal>, Option<Finding>) {
-    let looked_up: Vec<(String, Result<Resolution, CloudError>)> = stream::iter(wanted.iter().cloned())
-        .map(|principal| async move { (principal.to_string(), look_up(graph, &principal).await) })
-        .buffer_unordered(LOOKUPS)
-        .collect()
-        .await;
+    let mut looked_up = Vec::with_capacity(wanted.len());
+    for few in wanted.chunks(LOOKUPS) {
+        let answers = join_all(few.iter().map(|p| look_up(graph, p))).await;
+        looked_up.extend(few.iter().map(ToString::to_string).zip(answers));
+    }
     let mut finding = None;
     let mut principals = Vec::with_capacity(looked_up.len());
     for (reference, answer) in looked_up {
