@@ -100,6 +100,7 @@ where
         let objects: Api<Guarded<R::Kind>> = lane.api(watches);
         let runner = Arc::clone(&self);
         let mut changes = Changes::default();
+        let filled = Arc::clone(&lane.filled);
         // No finalizer in here: a pass that adds it goes on by itself, and deletion is a new generation.
         let wake_on = predicates::generation.combine(predicates::annotations);
         let main = watcher(objects, watcher::Config::default().any_semantic())
@@ -107,6 +108,11 @@ where
             .modify(|object| object.managed_fields_mut().clear())
             .inspect_ok(move |event| runner.wake_related(changes.of(event)))
             .reflect(writer)
+            .inspect_ok(move |event| {
+                if matches!(event, watcher::Event::InitDone) {
+                    filled.send_replace(true);
+                }
+            })
             .applied_objects()
             .predicate_filter(wake_on, PredicateConfig::default());
         let config = controller::Config::default().concurrency(self.context.settings.concurrency);
