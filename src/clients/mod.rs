@@ -5,6 +5,8 @@ pub mod entra;
 mod error;
 pub mod http;
 mod observer;
+pub mod saml;
+pub mod scim;
 
 pub use error::{CloudError, CloudErrorKind, Service};
 pub use observer::{Call, CallObserver};

@@ -7,6 +7,7 @@ mod managed;
 mod outcome;
 mod related;
 mod runner;
+pub mod scim_connection;
 mod stores;
 mod wake;
 mod writes;

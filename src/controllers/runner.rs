@@ -26,6 +26,7 @@ use crate::problem::{Class, Problem};
 use crate::status::condition;
 
 type Guarded<K> = DeserializeGuard<K>;
+type ControllerError = controller::Error<Failed, watcher::Error>;
 type Status<R> = <<R as Reconciler>::Kind as Managed>::Status;
 
 /// Runs one reconciler over all watched objects of its kind.
@@ -125,7 +126,10 @@ where
                 |_, failed: &Failed, _| Action::requeue(failed.delay),
                 self,
             )
-            .for_each(|ended| std::future::ready(report::<R::Kind>(ended)))
+            .for_each(|ended| {
+                report::<R::Kind>(ended);
+                std::future::ready(())
+            })
             .await;
     }
 
@@ -306,9 +310,7 @@ where
 }
 
 /// What the controller's stream has to say about a pass, or about itself.
-fn report<K: Managed>(
-    ended: Result<(ObjectRef<Guarded<K>>, Action), controller::Error<Failed, watcher::Error>>,
-) {
+fn report<K: Managed>(ended: Result<(ObjectRef<Guarded<K>>, Action), ControllerError>) {
     match ended {
         Ok(_) => {}
         Err(controller::Error::ReconcilerFailed(failed, object)) => {
