@@ -15,8 +15,8 @@ use super::auth::{self, Caller, Scope};
 use super::errors::{ApiError, json_response, xml_response};
 use super::state::State;
 use super::validate::Input;
-use super::{Aws, iam, identity_store, lock, organizations, sso_admin, sts};
-use crate::core::{CallMeta, Core, Handled, Refusal};
+use super::{Aws, iam, identity_store, organizations, sso_admin, sts};
+use crate::core::{CallMeta, Core, Handled, Refusal, lock};
 
 /// What a handler works with.
 pub(crate) struct Cx<'a> {
@@ -289,7 +289,8 @@ fn injected(call: &Call, refusal: Refusal) -> ApiError {
                 _ => ApiError::throttled(),
             };
             if let (Some(after), "identitystore") = (after, call.service.name) {
-                error = error.with("RetryAfterSeconds", after.ceil());
+                error = error
+                    .with("RetryAfterSeconds", format!("{:.0}", after.ceil()).parse::<i64>().unwrap_or(1));
             }
             error.retry_after = after;
             error
@@ -334,7 +335,7 @@ fn render(result: Result<Answer, ApiError>, call: &Call, request_id: &str) -> Re
 /// Members that only some services add to their errors (contract aws 2.3).
 fn json_error(error: ApiError, call: &Call) -> ApiError {
     if call.service.name == "identitystore"
-        && !error.extra.contains_key("Reason")
+        && !error.extra.iter().any(|(k, _)| *k == "Reason")
         && error.code == "ConflictException"
     {
         return error.with("Reason", "CONCURRENT_MODIFICATION");

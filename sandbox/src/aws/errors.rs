@@ -14,18 +14,18 @@ pub(crate) struct ApiError {
     pub status: u16,
     pub message: String,
     /// Further members of a JSON error's body.
-    pub extra: Map<String, Value>,
+    pub extra: Vec<(&'static str, Value)>,
     /// Seconds for Retry-After.
     pub retry_after: Option<f64>,
 }
 
 impl ApiError {
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), status: 400, message: message.into(), extra: Map::new(), retry_after: None }
+        Self { code: code.into(), status: 400, message: message.into(), extra: Vec::new(), retry_after: None }
     }
 
-    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(member.into(), value.into());
+    pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
+        self.extra.push((member, value.into()));
         self
     }
 
@@ -77,7 +77,7 @@ impl ApiError {
             if self.is_front_end() { "message" } else { "Message" }.into(),
             self.message.clone().into(),
         );
-        body.extend(self.extra.clone());
+        body.extend(self.extra.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
         let mut response = json_response(self.status, request_id, &Value::Object(body));
         self.add_retry_after(&mut response);
         response

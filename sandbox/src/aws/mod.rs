@@ -21,6 +21,9 @@ mod throttle;
 mod validate;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +36,7 @@ use serde::Serialize;
 pub use console::ConsoleError;
 pub use sign_in::{Access, AccessRefusal, SamlTrust};
 
-use crate::core::Core;
+use crate::core::{Core, lock};
 use crate::world::World;
 use state::State;
 use throttle::Bucket;
@@ -99,7 +102,6 @@ impl Aws {
     }
 
     /// All AWS services on `POST /`, and SCIM under `/{tenant}/scim/v2`.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route(
@@ -163,9 +165,4 @@ impl Aws {
         }
         result
     }
-}
-
-/// A poisoned lock means that a handler panicked; what it guards is still a consistent state.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -54,6 +54,7 @@ pub(super) fn center(state: &State, core: &Core, at: Timestamp) -> Center {
         pending: BTreeMap::new(),
         busy: BTreeMap::new(),
         next_seq: 1,
+        swept: at,
         saml_tenant: ids.uuid(),
         identity_provider: None,
         scim: None,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::identity_store::Store;
 use super::lag::Lagged;
@@ -65,6 +65,8 @@ pub(crate) struct Center {
     /// Until when the role of an account that is being updated keeps others waiting (contract aws 1.8).
     pub busy: BTreeMap<String, Timestamp>,
     pub next_seq: u64,
+    /// When what is gone was last forgotten.
+    pub swept: Timestamp,
     /// The opaque segment of the ACS URLs (contract aws 3.4).
     pub saml_tenant: String,
     pub identity_provider: Option<IdentityProvider>,
@@ -209,8 +211,12 @@ impl Center {
         format!("AWSReservedSSO_{set}_{suffix}")
     }
 
-    /// Forgets what is deleted and no longer shown by any read.
+    /// Forgets, now and then, what is deleted and no longer shown by any read.
     pub fn sweep(&mut self, at: Timestamp) {
+        if at.duration_since(self.swept) < SignedDuration::from_secs(10) {
+            return;
+        }
+        self.swept = at;
         self.sets.retain(|_, v| !v.is_gone(at));
         self.assignments.retain(|_, v| !v.is_gone(at));
         self.provisions.retain(|_, v| !v.is_gone(at));

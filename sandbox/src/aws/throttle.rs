@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::lock;
+use crate::core::lock;
 
 const PER_SECOND: f64 = 20.0;
 /// How many calls may come at once is UNCONFIRMED (contract aws 11.1): one second's worth.

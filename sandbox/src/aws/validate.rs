@@ -170,7 +170,7 @@ impl<'a> Input<'a> {
         member: &str,
         min: usize,
         max: usize,
-        mut read: impl FnMut(&mut Input<'a>) -> R,
+        mut read: impl FnMut(&mut Self) -> R,
     ) -> Option<Vec<R>> {
         let list = self.list(member, min, max)?;
         let mut out = Vec::new();
@@ -184,24 +184,20 @@ impl<'a> Input<'a> {
     }
 
     /// An optional structure, read by `read`.
-    pub fn structure<R>(&mut self, member: &str, read: impl FnOnce(&mut Input<'a>) -> R) -> Option<R> {
+    pub fn structure<R>(&mut self, member: &str, read: impl FnOnce(&mut Self) -> R) -> Option<R> {
         let value = self.get(member)?;
         self.inside(member, value, read)
     }
 
     /// A required structure.
-    pub fn required_structure<R>(
-        &mut self,
-        member: &str,
-        read: impl FnOnce(&mut Input<'a>) -> R,
-    ) -> Option<R> {
+    pub fn required_structure<R>(&mut self, member: &str, read: impl FnOnce(&mut Self) -> R) -> Option<R> {
         if self.get(member).is_none() {
             self.missing(member);
         }
         self.structure(member, read)
     }
 
-    fn inside<R>(&mut self, at: &str, value: &'a Value, read: impl FnOnce(&mut Input<'a>) -> R) -> Option<R> {
+    fn inside<R>(&mut self, at: &str, value: &'a Value, read: impl FnOnce(&mut Self) -> R) -> Option<R> {
         let Some(members) = value.as_object() else {
             self.mistyped(at, value, "a structure");
             return None;

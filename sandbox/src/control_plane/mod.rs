@@ -28,7 +28,7 @@ use process::Process;
 pub const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// How long a start may take before it counts as failed; it takes about four seconds.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const STARTS: usize = 5;
 
 /// A running control plane. Its processes end when it is dropped, and also when this process is killed.
@@ -64,7 +64,7 @@ impl ControlPlane {
     /// service account of namespace `default` exists. Builds the programs first where none are found.
     ///
     /// # Errors
-    /// [`BinariesError`] when there is nothing to start; else when a program ends or is not ready in a minute, with
+    /// [`BinariesError`] when there is nothing to start; else when a program ends or is not ready in two minutes, with
     /// the last lines of its log.
     pub async fn start(dir: impl Into<PathBuf>) -> anyhow::Result<Self> {
         let binaries = tokio::task::spawn_blocking(Binaries::find).await??;

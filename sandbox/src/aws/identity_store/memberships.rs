@@ -1,5 +1,7 @@
 //! Group memberships (contract aws 2.1, 2.2).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::dispatch::{Cx, Handler};
@@ -89,12 +91,13 @@ fn is_member(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Value, ApiError> 
     gate(cx, input)?;
     seen_user(cx, &user)?;
     let store = &center(cx.state)?.store;
+    let seen = store.memberships.values().filter_map(|m| m.seen(cx.at));
+    let theirs: BTreeSet<&str> = seen.filter(|m| m.user == user).map(|m| m.group.as_str()).collect();
     let mut results = Vec::new();
     for group in groups.unwrap_or_default() {
         let id = group.rsplit('/').next().unwrap_or(&group);
         seen_group(cx, id)?;
-        let exists =
-            store.memberships.values().filter_map(|m| m.seen(cx.at)).any(|m| m.group == id && m.user == user);
+        let exists = theirs.contains(id);
         results.push(json!({"GroupId": id, "MemberId": {"UserId": user}, "MembershipExists": exists}));
     }
     Ok(json!({"Results": results}))

@@ -16,12 +16,12 @@ use http::{HeaderMap, Method, Uri, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::Aws;
 use super::errors::respond;
 use super::identity_store::{ExternalId, Stamp, Store};
 use super::paging::page;
 use super::state::{Scim, State};
-use super::{Aws, lock};
-use crate::core::{CallMeta, Core, Handled, Ids, Refusal};
+use crate::core::{CallMeta, Core, Handled, Ids, Refusal, lock};
 use errors::ScimError;
 
 pub(super) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -136,7 +136,10 @@ pub(super) async fn handle(
     let request_id = aws.core.ids.uuid();
     let meta = CallMeta {
         service: "scim",
-        operation: operation.map_or_else(|| format!("{method} {}", segments.join("/")), ToOwned::to_owned),
+        operation: operation.map_or_else(
+            || format!("{method} {}", segments.first().copied().unwrap_or_default()),
+            ToOwned::to_owned,
+        ),
         caller: caller(&headers),
         request_id: request_id.clone(),
         mutation: method != Method::GET && method != Method::HEAD,

@@ -157,7 +157,9 @@ fn matches(entry: &Value, filter: Option<&(String, String)>) -> bool {
     filter.is_none_or(|(name, wanted)| {
         entry.as_object().is_some_and(|e| {
             e.iter().any(|(k, v)| {
-                k.eq_ignore_ascii_case(name) && (v.as_str() == Some(wanted) || v.to_string() == *wanted)
+                k.eq_ignore_ascii_case(name)
+                    && (v.as_str() == Some(wanted)
+                        || boolean(v).is_some_and(|b| boolean(&wanted.as_str().into()) == Some(b)))
             })
         })
     })
