@@ -264,12 +264,3 @@ mod tests {
         assert_eq!(yaml(&group), "- group: {displayName: aws-oncall}");
     }
 }
-#[allow(unused)]
-fn probe(d: &mut Directory<'_>, p: &Principal, f: &Found, which: u8) {
-    fn is<T: Send>(_: T) {}
-    is(d.graph());
-    is(d.find(p));
-    is(d.is_assigned(f));
-    is(d.assigned());
-    is(d.connection());
-}

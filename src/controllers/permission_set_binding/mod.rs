@@ -158,27 +158,3 @@ fn outcome(
     let class = report.class.filter(|_| !paced);
     Outcome { status: report.status, next, class, retry_after: report.retry_after, notices }
 }
-#[allow(unused)]
-fn probe(o: &PermissionSetBinding, c: &Context, r: &resolve::Resolved, i: &crate::engine::Instance, a: &Audit, w: &crate::engine::plan_set::DesiredSet, ob: &mut observe::Observed, d: &mut entra::Directory<'_>, p: &crate::api::Principal, l: &Ledger) {
-    fn is<T: Send>(_: T) {}
-    is(resolve::federation(o, c));
-    is(resolve::resolve(o, c, false));
-    is(resolve::sole_claim(o, r, c));
-    is(Ledger::read(o, c));
-    is(l.write(o, c));
-    is(i.groups());
-    is(i.accounts());
-    is(i.settle());
-    is(i.find_set("", None));
-    is(i.stale_accounts(""));
-    is(async move { let s = Default::default(); let t = Default::default(); i.assigned("", &s, &t).await; });
-    is(principals::standings(o, l, i, d));
-}
-#[allow(unused)]
-fn probe2(o: &PermissionSetBinding, c: &Context, r: &resolve::Resolved, i: &crate::engine::Instance, a: &Audit, w: &crate::engine::plan_set::DesiredSet, ob: &mut observe::Observed, d: &mut entra::Directory<'_>, p: &crate::api::Principal, l: &Ledger) {
-    fn is<T: Send>(_: T) {}
-    is(apply::apply(o, ob, i, a, c));
-    is(cleanup::clean_up(o, "", a, c));
-    is(async move { let v = Default::default(); i.learn(&v).await });
-    is(d.standing(p));
-}
