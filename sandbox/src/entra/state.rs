@@ -195,8 +195,6 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<String, Arc<Token>>,
     /// By service principal id.
     pub(super) synchronization: BTreeMap<String, Synchronization>,
-    /// Users and groups that are gone for good: the engine deletes them in the target.
-    pub(super) purged: BTreeSet<String>,
 }
 
 impl State {
@@ -284,9 +282,6 @@ impl State {
         }
         self.assignments.retain(|a| a.principal_id != id && a.resource_id != id);
         self.synchronization.remove(id);
-        if matches!(kind, Kind::User | Kind::Group) {
-            self.purged.insert(id.to_owned());
-        }
     }
 
     /// Lets go of what no reader can see any more.

@@ -112,6 +112,18 @@ impl Call {
         default: usize,
         max: usize,
     ) -> Outcome {
+        self.collection_of(fragment, all, default, max, |value| value)
+    }
+
+    /// The same, of things that are only written out when they are on the page.
+    pub(super) fn collection_of<T>(
+        &self,
+        fragment: &str,
+        all: Vec<(String, T)>,
+        default: usize,
+        max: usize,
+        show: impl Fn(T) -> Value,
+    ) -> Outcome {
         let Page { items, next, count } = page(&self.query, all, default, max)?;
         let mut body = json!({ "@odata.context": self.context(fragment) });
         if let Some(count) = count {
@@ -121,7 +133,7 @@ impl Call {
             body["@odata.nextLink"] =
                 format!("{}/{}{}?{next}", self.entra.urls().graph, self.version, self.path).into();
         }
-        body["value"] = Value::Array(items);
+        body["value"] = items.into_iter().map(show).collect();
         Ok(Answer::ok(body))
     }
 

@@ -180,7 +180,6 @@ async fn deletion_is_soft_and_takes_the_service_principal_along() {
     desk.must(200, "GET", &format!("/servicePrincipals/{id}"), None).await;
     desk.must(204, "DELETE", &format!("/applications/{application}"), None).await;
     desk.core.clock.advance(SignedDuration::from_hours(24 * 31));
-    let mut desk = desk;
     desk.sign_in().await;
     desk.must(404, "GET", &format!("/directory/deletedItems/{application}"), None).await;
 }
