@@ -260,6 +260,12 @@ impl SetSide {
         }
     }
 
+    /// Whether an account is out of date for another reason than a failure that rests.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.provisioning.is_empty() || !self.to_provision().is_empty()
+    }
+
     /// Accounts that can be provisioned now.
     #[must_use]
     pub fn to_provision(&self) -> BTreeSet<String> {
@@ -290,6 +296,15 @@ impl Observed {
         self.set.problem.is_none() && self.accounts.problem.is_none()
     }
 
+    /// Whether something runs, or waits only for its turn.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let plan = &self.plan;
+        let leaving = !plan.remove.is_empty() || !plan.remove_later.is_empty();
+        let coming = self.is_open() && (!plan.create.is_empty() || self.set.is_busy());
+        !self.assigned.running.is_empty() || leaving || coming
+    }
+
     /// Failures that still matter.
     pub fn failures(&self) -> impl Iterator<Item = (&Grant, &FailedWork)> {
         self.assigned.failed.iter().filter(|(grant, work)| match work.verb {
@@ -303,11 +318,10 @@ impl Observed {
     fn verbs(&self) -> BTreeSet<Verb> {
         let plan = &self.plan;
         let mut verbs = BTreeSet::new();
-        if !plan.create.is_empty() || !plan.forget.is_empty() {
-            verbs.insert(Verb::Create);
-        }
-        if !plan.remove.is_empty() || !plan.remove_later.is_empty() {
-            verbs.insert(Verb::Delete);
+        let work = [&plan.create, &plan.forget, &plan.remove, &plan.remove_later];
+        if work.iter().any(|grants| !grants.is_empty()) {
+            // Both: of a creation and a removal the later one counts.
+            verbs.extend([Verb::Create, Verb::Delete]);
         }
         if !self.set.stale.is_empty() {
             verbs.insert(Verb::Provision);
