@@ -47,6 +47,10 @@ pub enum Error {
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The sandbox's clock cannot be followed.
+    #[cfg(feature = "test-clock")]
+    #[error("the client for the test clock cannot be made: {0}")]
+    TestClock(#[source] reqwest::Error),
     /// Another operator may write now.
     #[error("leadership is lost")]
     LeadershipLost,
@@ -190,10 +194,12 @@ impl Operator {
             operator.listen(address, metrics).await?;
         }
         #[cfg(feature = "test-clock")]
-        if let Some(url) = settings.test_clock.clone() {
-            clock::follow_once(&url, &clock).await;
+        if let Some(url) = &settings.test_clock {
+            let follower = clock::Follower::new(url, clock).map_err(Error::TestClock)?;
+            // Nothing is judged by the wrong time.
+            follower.once().await;
             operator.services.spawn(async move {
-                clock::follow(&url, &clock).await;
+                follower.follow().await;
                 Service::Other("the test clock")
             });
         }
