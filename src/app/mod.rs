@@ -20,6 +20,8 @@ use crate::clients::CallObserver;
 use crate::clock::Clock;
 use crate::cluster;
 use crate::controllers::context::Context;
+use crate::controllers::identity_federation::IdentityFederationReconciler;
+use crate::controllers::scim_connection::ScimConnectionReconciler;
 use crate::controllers::{Clouds, Reconciler, Runner, Stores, Writers, watch_config_maps};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Ended, Gate, Leadership};
@@ -93,7 +95,11 @@ pub async fn run(
     stop: CancellationToken,
     cluster: Option<Config>,
 ) -> Result<(), Error> {
-    let reconcilers = Reconcilers { federations: Idle::new(), connections: Idle::new(), bindings: Idle::new() };
+    let reconcilers = Reconcilers {
+        federations: IdentityFederationReconciler::default(),
+        connections: ScimConnectionReconciler::default(),
+        bindings: Idle::new(),
+    };
     run_with(settings, observer, stop, cluster, reconcilers).await
 }
 
