@@ -108,7 +108,8 @@ async fn a_certificate_is_three_records_and_its_key_shows_only_when_selected() {
     );
     let (status, xml) = desk.login_text(&metadata).await;
     assert_eq!(status, 200);
-    assert!(xml.contains(made["key"].as_str().unwrap()));
+    assert_eq!(xml.matches(made["key"].as_str().unwrap()).count(), 3, "two descriptors and the signature");
+    assert!(!xml.contains("<ds:SignatureValue></ds:SignatureValue>"));
     assert!(xml.contains("entityID=\"https://sts.windows.net/11111111-2222-3333-4444-555555555555/\""));
     // Removal: the arrays without its records.
     let none = json!({ "keyCredentials": [], "passwordCredentials": [] });

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::{Desk, answer, world};
 use crate::aws::Aws;
-use crate::core::{Authority, serve};
+use crate::core::{Authority, FaultKind, FaultRule, serve};
 use crate::world::World;
 
 /// A tenant and an AWS that wait to be connected; the engine runs.
@@ -379,4 +379,30 @@ async fn provisions_on_demand() {
         statuses.push(ask(user.clone()).await.0);
     }
     assert!(statuses.contains(&429), "five calls in ten seconds: {statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_leave_nobody_twice() {
+    let pair = Pair::new().await;
+    let rule = |operation: &str, kind: FaultKind| FaultRule {
+        service: "scim".into(),
+        operation: Some(operation.into()),
+        nth: None,
+        probability: None,
+        kind,
+        status: None,
+        code: None,
+        times: Some(2),
+        retry_after: Some(0.02),
+    };
+    let faults = &pair.desk.core.faults;
+    faults.add(rule("CreateUser", FaultKind::CutAfterEffect));
+    faults.add(rule("PatchGroup", FaultKind::Throttle));
+    pair.assign(&pair.desk.group_id("aws-engineers").await).await;
+    pair.assign(&pair.desk.user_id("grace").await).await;
+    let job = pair.started().await;
+    let done = pair.cycle(&job).await;
+    assert_eq!(done["status"]["code"], "Active", "{done}");
+    assert_eq!(pair.users().await.len(), 2);
+    assert_eq!(pair.groups(), BTreeMap::from([("aws-engineers".into(), 1)]));
 }
