@@ -3,4 +3,5 @@
 
 mod clients;
 mod schema;
+mod scim;
 mod support;
