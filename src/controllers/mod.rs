@@ -3,6 +3,7 @@
 mod access;
 mod backoff;
 pub mod context;
+pub mod identity_federation;
 mod managed;
 mod outcome;
 mod related;
