@@ -4,4 +4,5 @@
 mod frame;
 mod clients;
 mod schema;
+mod scim;
 mod support;
