@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::cluster;
 use crate::controllers::context::Context;
 use crate::controllers::identity_federation::IdentityFederationReconciler;
+use crate::controllers::permission_set_binding::PermissionSetBindingReconciler;
 use crate::controllers::scim_connection::ScimConnectionReconciler;
 use crate::controllers::{Clouds, Reconciler, Runner, Stores, Writers, watch_config_maps};
 use crate::health::{self, Readiness};
@@ -98,7 +99,7 @@ pub async fn run(
     let reconcilers = Reconcilers {
         federations: IdentityFederationReconciler::default(),
         connections: ScimConnectionReconciler::default(),
-        bindings: Idle::new(),
+        bindings: PermissionSetBindingReconciler::default(),
     };
     run_with(settings, observer, stop, cluster, reconcilers).await
 }
@@ -352,27 +353,5 @@ fn service_ended(ended: Option<Result<Service, JoinError>>) -> Error {
         Some(Ok(Service::Election(Ended::Released))) | None => Error::Ended("the election"),
         Some(Ok(Service::Other(name))) => Error::Ended(name),
         Some(Err(error)) => Error::Task(error),
-    }
-}
-
-/// Stands in until the reconcilers are there.
-struct Idle<K>(std::marker::PhantomData<fn() -> K>);
-
-impl<K> Idle<K> {
-    const fn new() -> Self {
-        Self(std::marker::PhantomData)
-    }
-}
-
-#[async_trait::async_trait]
-impl<K: crate::controllers::Managed> Reconciler for Idle<K> {
-    type Kind = K;
-
-    async fn reconcile(&self, object: &K, _context: &Context) -> crate::controllers::Outcome<K::Status> {
-        crate::controllers::Outcome::settled(object.status().cloned().unwrap_or_default())
-    }
-
-    async fn cleanup(&self, _object: &K, _context: &Context) -> crate::controllers::Cleanup<K::Status> {
-        crate::controllers::Cleanup::Done
     }
 }
