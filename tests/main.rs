@@ -1,6 +1,8 @@
 //! Everything that needs more than one module: one test crate, because linking is slow.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
+mod frame;
 mod clients;
 mod schema;
+mod scim;
 mod support;

@@ -15,6 +15,8 @@ mod plan;
 mod resolve;
 mod schema;
 mod status;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use kube::ResourceExt as _;
