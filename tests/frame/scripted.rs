@@ -119,6 +119,14 @@ pub struct Running {
 
 impl Running {
     pub async fn start(settings: Settings, connections: impl Reconciler<Kind = ScimConnection>) -> Self {
+        Self::start_on(config().await, settings, connections)
+    }
+
+    pub fn start_on(
+        config: Config,
+        settings: Settings,
+        connections: impl Reconciler<Kind = ScimConnection>,
+    ) -> Self {
         super::logs();
         let (calls, stop) = (Arc::new(Calls::default()), CancellationToken::new());
         let reconcilers = Reconcilers {
@@ -126,8 +134,7 @@ impl Running {
             connections,
             bindings: Still::<PermissionSetBinding>::new(),
         };
-        let operator =
-            app::run_with(settings, Some(calls.clone()), stop.clone(), Some(config().await), reconcilers);
+        let operator = app::run_with(settings, Some(calls.clone()), stop.clone(), Some(config), reconcilers);
         Self { calls, task: tokio::spawn(operator), stop }
     }
 
