@@ -3,5 +3,6 @@
 
 mod frame;
 mod clients;
+mod federation;
 mod schema;
 mod support;
