@@ -5,4 +5,5 @@ mod frame;
 mod clients;
 mod federation;
 mod schema;
+mod scim;
 mod support;

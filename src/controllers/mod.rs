@@ -6,6 +6,7 @@ pub mod context;
 pub mod identity_federation;
 mod managed;
 mod outcome;
+pub mod permission_set_binding;
 mod related;
 mod runner;
 pub mod scim_connection;

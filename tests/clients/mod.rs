@@ -1,6 +1,8 @@
 //! The live clients against servers on loopback.
 
+mod access;
 mod aws;
+mod entra;
 mod graph;
 
 use std::sync::{Arc, Mutex, PoisonError};

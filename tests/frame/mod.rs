@@ -1,5 +1,7 @@
 //! Everything around the controllers, against a real API server: runner, leader election, process life.
 
+mod context;
+mod crash;
 mod leadership;
 mod process;
 mod runner;

@@ -12,12 +12,12 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::scripted::{
-    PATIENCE, Running, Scripted, connections, create_connection, is_held, settings, until,
+    Running, Scripted, connections, create_connection, is_held, settings, until, wait_for,
 };
 use crate::support;
 
 /// The status of a connection that is as it should be.
-fn ready(object: &ScimConnection) -> ScimConnectionStatus {
+pub fn ready(object: &ScimConnection) -> ScimConnectionStatus {
     let generation = object.metadata.generation.unwrap();
     let old = object.status.clone().unwrap_or_default();
     let mut set = ConditionSet::new(generation, jiff::Timestamp::now());
@@ -30,7 +30,7 @@ fn ready(object: &ScimConnection) -> ScimConnectionStatus {
     }
 }
 
-fn is_ready(object: Option<&ScimConnection>) -> bool {
+pub fn is_ready(object: Option<&ScimConnection>) -> bool {
     object.and_then(|o| o.status.as_ref()).is_some_and(|s| causeway::status::is_true(&s.conditions, "Ready"))
 }
 
@@ -91,15 +91,6 @@ fn a_resource_is_held_judged_and_then_left_alone_for_three_resyncs() {
         assert_eq!(events[0].reason.as_deref(), Some("Provisioned"));
         operator.stop().await.unwrap();
     });
-}
-
-async fn wait_for(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what} did not happen");
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Inner {
         Ok(url)
     }
 
-    /// A next link gets our token, so it must lead to where we are (contract Graph 8.4 has no other rule for it).
+    /// A next link gets our token, so it must lead to where we are.
     fn next_link(&self, link: &str) -> Result<Url, &'static str> {
         let url = Url::parse(link).map_err(|_| "a link to the next page is no URL")?;
         let inside = url.path().strip_prefix(self.base.path()).is_some_and(|rest| rest.starts_with('/'));
