@@ -3,6 +3,7 @@
 
 mod frame;
 mod clients;
+mod federation;
 mod schema;
 mod scim;
 mod support;

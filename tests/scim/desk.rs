@@ -243,6 +243,11 @@ impl Desk {
         api.create(&PostParams::default(), &secret).await.unwrap();
     }
 
+    pub async fn remove_secret(&self, name: &str) {
+        let api: Api<Secret> = Api::namespaced(self.kube.clone(), &self.namespace);
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
     /// The person at AWS's console: makes a token and stores it. Answers the token and its id.
     pub async fn hand_over(&self) -> (String, String) {
         let made = self

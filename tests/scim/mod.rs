@@ -214,6 +214,65 @@ fn a_rotated_token_takes_effect_and_lifts_the_quarantine_of_the_old_one() {
 }
 
 #[test]
+fn too_many_deletions_wait_for_a_person_and_go_through_when_forced() {
+    run(async {
+        let desk = Desk::new("scim").await;
+        desk.hand_over().await;
+        desk.connection(NAME, &json!({"safety": {"maxDeletions": 1}})).await;
+        let operator = desk.operator(Cut::never());
+        let before = operator.until_ready(&desk).await.counts.unwrap().users;
+        for name in ["ada", "ben", "chidi"] {
+            let found = desk.admin.users_named(&format!("{name}@acme.example")).await.unwrap();
+            desk.sandbox.entra.update_user(&found[0].id, &json!({"accountEnabled": false})).unwrap();
+        }
+        desk.advance(SignedDuration::from_mins(41));
+        let held = operator.until(&desk, "held", |s| is(s, "Ready", "False", "Quarantined")).await;
+        assert!(is(&held, "Stalled", "True", "Quarantined"));
+        assert_eq!(held.quarantine.as_ref().unwrap().reason, "TooManyDeletes");
+        assert!(message(&held, "Ready").contains("ForceDeletes@"), "{}", message(&held, "Ready"));
+        let mark = desk.mark();
+        desk.annotate(annotations::RESTART, &format!("ForceDeletes@{}", desk.clock.now())).await;
+        let through = operator
+            .until(&desk, "through", |s| {
+                is(s, "Ready", "True", "Succeeded")
+                    && s.counts.as_ref().is_some_and(|c| c.users == before - 3)
+            })
+            .await;
+        assert!(through.quarantine.is_none());
+        assert_eq!(desk.writes(mark), ["POST /jobs/{id}/restart"]);
+    });
+}
+
+#[test]
+fn an_adopted_job_goes_on_with_credentials_that_nobody_can_read_back() {
+    run(async {
+        let desk = Desk::new("scim").await;
+        desk.hand_over().await;
+        desk.connection(NAME, &json!({})).await;
+        let operator = desk.operator(Cut::never());
+        operator.until_ready(&desk).await;
+        desk.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
+        operator.pass(&desk, NAME).await;
+        desk.remove_secret(SECRET).await;
+
+        let mark = desk.mark();
+        desk.connection(NAME, &json!({})).await;
+        let adopted = operator.until_ready(&desk).await;
+        assert!(is(&adopted, "CredentialsValid", "True", "Succeeded"));
+        assert!(is(&adopted, "TokenFresh", "Unknown", "SecretNotFound"));
+        assert!(
+            message(&adopted, "Ready").contains("store a token of your own"),
+            "{}",
+            message(&adopted, "Ready")
+        );
+        // What needs a write needs the token: nothing else can be put beside it.
+        desk.patch(&json!({"spec": {"scope": "All"}})).await;
+        operator.until(&desk, "waiting for a person", |s| is(s, "Ready", "False", "AwaitingHandoff")).await;
+        assert_eq!(desk.writes(mark), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn the_end_of_the_token_is_announced_before_it_comes() {
     run(async {
         let desk = Desk::new("scim").await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::apply::{Applied, Hand};
-use super::creation::{Intents, Turn};
 use super::desired::Desired;
+use super::memory::{Intents, Turn};
 use super::observe::Observed;
 use super::plan::Step;
 use super::status::Draft;
