@@ -29,6 +29,8 @@ type Ending = Box<dyn Fn(ScimConnection) -> Cleanup<ScimConnectionStatus> + Send
 pub struct Scripted {
     pub reconcile: Script,
     pub cleanup: Ending,
+    /// Called when a pass begins.
+    pub before: Box<dyn Fn() + Send + Sync>,
     /// A pass takes this long.
     pub takes: Duration,
     /// A ConfigMap that each pass brings to `k: v`.
@@ -42,6 +44,7 @@ impl Scripted {
         Self {
             reconcile: Box::new(reconcile),
             cleanup: Box::new(|_| Cleanup::Done),
+            before: Box::new(|| ()),
             takes: Duration::ZERO,
             writes_map: None,
         }
@@ -53,6 +56,7 @@ impl Reconciler for Scripted {
     type Kind = ScimConnection;
 
     async fn reconcile(&self, object: &ScimConnection, context: &Context) -> Outcome<ScimConnectionStatus> {
+        (self.before)();
         tokio::time::sleep(self.takes).await;
         if let Some(name) = &self.writes_map {
             let data = [("k".to_owned(), "v".to_owned())].into();
