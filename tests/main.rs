@@ -4,5 +4,7 @@
 mod frame;
 mod binding;
 mod clients;
+mod federation;
 mod schema;
+mod scim;
 mod support;

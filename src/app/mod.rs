@@ -20,6 +20,9 @@ use crate::clients::CallObserver;
 use crate::clock::Clock;
 use crate::cluster;
 use crate::controllers::context::Context;
+use crate::controllers::identity_federation::IdentityFederationReconciler;
+use crate::controllers::permission_set_binding::PermissionSetBindingReconciler;
+use crate::controllers::scim_connection::ScimConnectionReconciler;
 use crate::controllers::{Clouds, Reconciler, Runner, Stores, Writers, watch_config_maps};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Ended, Gate, Leadership};
@@ -47,6 +50,10 @@ pub enum Error {
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The sandbox's clock cannot be followed.
+    #[cfg(feature = "test-clock")]
+    #[error("the client for the test clock cannot be made: {0}")]
+    TestClock(#[source] reqwest::Error),
     /// Another operator may write now.
     #[error("leadership is lost")]
     LeadershipLost,
@@ -89,7 +96,11 @@ pub async fn run(
     stop: CancellationToken,
     cluster: Option<Config>,
 ) -> Result<(), Error> {
-    let reconcilers = Reconcilers { federations: Idle::new(), connections: Idle::new(), bindings: Idle::new() };
+    let reconcilers = Reconcilers {
+        federations: IdentityFederationReconciler::default(),
+        connections: ScimConnectionReconciler::default(),
+        bindings: PermissionSetBindingReconciler,
+    };
     run_with(settings, observer, stop, cluster, reconcilers).await
 }
 
@@ -190,10 +201,12 @@ impl Operator {
             operator.listen(address, metrics).await?;
         }
         #[cfg(feature = "test-clock")]
-        if let Some(url) = settings.test_clock.clone() {
-            clock::follow_once(&url, &clock).await;
+        if let Some(url) = &settings.test_clock {
+            let follower = clock::Follower::new(url, clock).map_err(Error::TestClock)?;
+            // Nothing is judged by the wrong time.
+            follower.once().await;
             operator.services.spawn(async move {
-                clock::follow(&url, &clock).await;
+                follower.follow().await;
                 Service::Other("the test clock")
             });
         }
@@ -340,27 +353,5 @@ fn service_ended(ended: Option<Result<Service, JoinError>>) -> Error {
         Some(Ok(Service::Election(Ended::Released))) | None => Error::Ended("the election"),
         Some(Ok(Service::Other(name))) => Error::Ended(name),
         Some(Err(error)) => Error::Task(error),
-    }
-}
-
-/// Stands in until the reconcilers are there.
-struct Idle<K>(std::marker::PhantomData<fn() -> K>);
-
-impl<K> Idle<K> {
-    const fn new() -> Self {
-        Self(std::marker::PhantomData)
-    }
-}
-
-#[async_trait::async_trait]
-impl<K: crate::controllers::Managed> Reconciler for Idle<K> {
-    type Kind = K;
-
-    async fn reconcile(&self, object: &K, _context: &Context) -> crate::controllers::Outcome<K::Status> {
-        crate::controllers::Outcome::settled(object.status().cloned().unwrap_or_default())
-    }
-
-    async fn cleanup(&self, _object: &K, _context: &Context) -> crate::controllers::Cleanup<K::Status> {
-        crate::controllers::Cleanup::Done
     }
 }

@@ -143,6 +143,8 @@ impl Context {
                 }
                 // Restored from a backup without its owner.
                 None if ours => {}
+                // Left by a predecessor of that name, and not collected yet.
+                Some(c) if ours && c.kind == reference.kind && c.name == reference.name => {}
                 _ => {
                     let message = format!(
                         "ConfigMap {name} in namespace {namespace} exists and is not this resource's; delete or rename it"

@@ -1,7 +1,11 @@
 //! Everything around the controllers, against a real API server: runner, leader election, process life.
 
+mod context;
+mod crash;
 mod leadership;
+mod outage;
 mod process;
+mod rights;
 mod runner;
 mod scripted;
 

@@ -12,12 +12,12 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::scripted::{
-    PATIENCE, Running, Scripted, connections, create_connection, is_held, settings, until,
+    Running, Scripted, connections, create_connection, is_held, settings, until, wait_for,
 };
 use crate::support;
 
 /// The status of a connection that is as it should be.
-fn ready(object: &ScimConnection) -> ScimConnectionStatus {
+pub fn ready(object: &ScimConnection) -> ScimConnectionStatus {
     let generation = object.metadata.generation.unwrap();
     let old = object.status.clone().unwrap_or_default();
     let mut set = ConditionSet::new(generation, jiff::Timestamp::now());
@@ -30,7 +30,7 @@ fn ready(object: &ScimConnection) -> ScimConnectionStatus {
     }
 }
 
-fn is_ready(object: Option<&ScimConnection>) -> bool {
+pub fn is_ready(object: Option<&ScimConnection>) -> bool {
     object.and_then(|o| o.status.as_ref()).is_some_and(|s| causeway::status::is_true(&s.conditions, "Ready"))
 }
 
@@ -91,15 +91,6 @@ fn a_resource_is_held_judged_and_then_left_alone_for_three_resyncs() {
         assert_eq!(events[0].reason.as_deref(), Some("Provisioned"));
         operator.stop().await.unwrap();
     });
-}
-
-async fn wait_for(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what} did not happen");
 }
 
 #[test]
@@ -261,4 +252,32 @@ fn support_federation(namespace: &str) -> causeway::api::v1alpha1::IdentityFeder
         },
     }))
     .unwrap()
+}
+
+#[test]
+fn a_pass_that_runs_when_the_operator_is_stopped_still_ends_well() {
+    support::run(async {
+        let (client, ns) = support::namespace("frame-drain").await;
+        let begun = Arc::new(AtomicBool::new(false));
+        let begin = begun.clone();
+        let mut script = Scripted::new(|object| Outcome::settled(ready(&object)));
+        script.before = Box::new(move || begin.store(true, Ordering::SeqCst));
+        script.takes = Duration::from_secs(1);
+        let operator = Running::start(settings(&ns), script).await;
+        create_connection(&client, &ns, "x").await;
+        wait_for("a pass", || begun.load(Ordering::SeqCst)).await;
+        operator.stop().await.unwrap();
+        assert!(is_ready(connections(&client, &ns).get_opt("x").await.unwrap().as_ref()));
+    });
+}
+
+#[test]
+fn a_defect_in_a_pass_ends_the_operator() {
+    support::run(async {
+        let (client, ns) = support::namespace("frame-panic").await;
+        let operator = Running::start(settings(&ns), Scripted::new(|_| panic!("a defect on purpose"))).await;
+        create_connection(&client, &ns, "x").await;
+        let ended = tokio::time::timeout(super::scripted::PATIENCE, operator.task).await.unwrap().unwrap();
+        assert!(matches!(ended, Err(causeway::app::Error::Task(_))), "{ended:?}");
+    });
 }

@@ -29,15 +29,25 @@ type Ending = Box<dyn Fn(ScimConnection) -> Cleanup<ScimConnectionStatus> + Send
 pub struct Scripted {
     pub reconcile: Script,
     pub cleanup: Ending,
+    /// Called when a pass begins.
+    pub before: Box<dyn Fn() + Send + Sync>,
     /// A pass takes this long.
     pub takes: Duration,
+    /// A ConfigMap that each pass brings to `k: v`.
+    pub writes_map: Option<String>,
 }
 
 impl Scripted {
     pub fn new(
         reconcile: impl Fn(ScimConnection) -> Outcome<ScimConnectionStatus> + Send + Sync + 'static,
     ) -> Self {
-        Self { reconcile: Box::new(reconcile), cleanup: Box::new(|_| Cleanup::Done), takes: Duration::ZERO }
+        Self {
+            reconcile: Box::new(reconcile),
+            cleanup: Box::new(|_| Cleanup::Done),
+            before: Box::new(|| ()),
+            takes: Duration::ZERO,
+            writes_map: None,
+        }
     }
 }
 
@@ -45,8 +55,13 @@ impl Scripted {
 impl Reconciler for Scripted {
     type Kind = ScimConnection;
 
-    async fn reconcile(&self, object: &ScimConnection, _: &Context) -> Outcome<ScimConnectionStatus> {
+    async fn reconcile(&self, object: &ScimConnection, context: &Context) -> Outcome<ScimConnectionStatus> {
+        (self.before)();
         tokio::time::sleep(self.takes).await;
+        if let Some(name) = &self.writes_map {
+            let data = [("k".to_owned(), "v".to_owned())].into();
+            context.apply_config_map(object, name, data).await.unwrap();
+        }
         (self.reconcile)(object.clone())
     }
 
@@ -57,6 +72,12 @@ impl Reconciler for Scripted {
 
 /// Leaves everything as it is.
 pub struct Still<K>(std::marker::PhantomData<fn() -> K>);
+
+impl<K> Still<K> {
+    pub fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
 
 #[async_trait::async_trait]
 impl<K: Managed> Reconciler for Still<K> {
@@ -102,15 +123,22 @@ pub struct Running {
 
 impl Running {
     pub async fn start(settings: Settings, connections: impl Reconciler<Kind = ScimConnection>) -> Self {
+        Self::start_on(config().await, settings, connections)
+    }
+
+    pub fn start_on(
+        config: Config,
+        settings: Settings,
+        connections: impl Reconciler<Kind = ScimConnection>,
+    ) -> Self {
         super::logs();
         let (calls, stop) = (Arc::new(Calls::default()), CancellationToken::new());
         let reconcilers = Reconcilers {
-            federations: Still::<IdentityFederation>(std::marker::PhantomData),
+            federations: Still::<IdentityFederation>::new(),
             connections,
-            bindings: Still::<PermissionSetBinding>(std::marker::PhantomData),
+            bindings: Still::<PermissionSetBinding>::new(),
         };
-        let operator =
-            app::run_with(settings, Some(calls.clone()), stop.clone(), Some(config().await), reconcilers);
+        let operator = app::run_with(settings, Some(calls.clone()), stop.clone(), Some(config), reconcilers);
         Self { calls, task: tokio::spawn(operator), stop }
     }
 
@@ -171,4 +199,14 @@ where
 /// Whether our finalizer is on it.
 pub fn is_held(object: &ScimConnection) -> bool {
     object.finalizers().iter().any(|f| f == "causeway.dev/cleanup")
+}
+
+/// Waits until something has happened.
+pub async fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what} did not happen");
 }

@@ -1,6 +1,8 @@
 //! Letting go: referrers first, then the application if it is ours and shall be deleted.
 
+use kube::api::{ApiResource, ListParams, NotUsed, Object};
 use kube::{Api, ResourceExt as _};
+use serde::Deserialize;
 
 use super::desired::{self, Desired};
 use super::entra::observes_only;
@@ -8,7 +10,7 @@ use super::intents;
 use super::observed::{Application, recorded};
 use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{
-    IdentityFederation, IdentityFederationStatus, PermissionSetBinding, ScimConnection,
+    FederationRef, IdentityFederation, IdentityFederationStatus, PermissionSetBinding, ScimConnection,
 };
 use crate::clients::entra::Graph;
 use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
@@ -21,7 +23,7 @@ use crate::telemetry::Audit;
 
 /// How many referrers a message names.
 const NAMED: usize = 5;
-const HINT: &str = "or set the annotation causeway.dev/abandon=true to let go of what is in the clouds";
+const HINT: &str = "the annotation causeway.dev/abandon=true lets go of what is in the clouds";
 
 /// One pass of letting go.
 pub async fn cleanup(object: &IdentityFederation, context: &Context) -> Cleanup<IdentityFederationStatus> {
@@ -51,35 +53,44 @@ async fn run(object: &IdentityFederation, context: &Context) -> Result<Option<Pr
     }
     if object.spec.suspend {
         let message =
-            format!("spec.suspend is true, so the application is not deleted; set it to false, {HINT}");
+            format!("spec.suspend is true, so the application is not deleted; set it to false ({HINT})");
         return Ok(Some(Problem::new(Class::Blocked, Reason::DeletionBlocked, message)));
     }
     delete_application(object, context).await
 }
 
+/// As much of a referrer as is needed here, so that one that does not fit its schema blocks nothing else.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referring {
+    federation_ref: FederationRef,
+}
+
+type Referrers = Api<Object<Referring, NotUsed>>;
+
 /// Connections of this namespace and bindings of all watched ones, also those that are going themselves.
 async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec<String>, Problem> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let everything = kube::api::ListParams::default();
-    let connections =
-        Api::<ScimConnection>::namespaced(context.kube.clone(), &namespace).list(&everything).await?;
-    let mut found: Vec<String> = connections
-        .iter()
-        .filter(|c| c.spec.federation_ref.name == name)
-        .map(|c| format!("ScimConnection {}", c.name_any()))
-        .collect();
-    let scopes: Vec<Api<PermissionSetBinding>> = if context.settings.namespaces.is_empty() {
-        vec![Api::all(context.kube.clone())]
-    } else {
-        let one = |n: &String| Api::namespaced(context.kube.clone(), n);
-        context.settings.namespaces.iter().map(one).collect()
-    };
+    let connections = ApiResource::erase::<ScimConnection>(&());
+    let bindings = ApiResource::erase::<PermissionSetBinding>(&());
+    let client = || context.kube.clone();
+    let mut scopes: Vec<Referrers> = vec![Api::namespaced_with(client(), &namespace, &connections)];
+    if context.settings.namespaces.is_empty() {
+        scopes.push(Api::all_with(client(), &bindings));
+    }
+    scopes.extend(context.settings.namespaces.iter().map(|n| Api::namespaced_with(client(), n, &bindings)));
+    let mut found = Vec::new();
     for scope in scopes {
-        for binding in scope.list(&everything).await? {
-            let own = binding.namespace().unwrap_or_default();
-            let reference = &binding.spec.federation_ref;
+        let kind = if scope.resource_url().ends_with("scimconnections") {
+            "ScimConnection"
+        } else {
+            "PermissionSetBinding"
+        };
+        for referrer in scope.list(&ListParams::default()).await? {
+            let own = referrer.namespace().unwrap_or_default();
+            let reference = &referrer.spec.federation_ref;
             if reference.name == name && reference.namespace.as_ref().unwrap_or(&own) == &namespace {
-                found.push(format!("PermissionSetBinding {own}/{}", binding.name_any()));
+                found.push(format!("{kind} {own}/{}", referrer.name_any()));
             }
         }
     }
@@ -107,7 +118,7 @@ async fn delete_application(
     let ours: Vec<&Application> = candidates.iter().filter(|a| is_ours(a)).collect();
     if let [first, second, ..] = ours.as_slice() {
         let message = format!(
-            "several applications carry the mark {}: {}, {}; remove the line from the notes of all but one, {HINT}",
+            "several applications carry the mark {}: {}, {}; remove the line from the notes of all but one ({HINT})",
             desired.mark, first.app_id, second.app_id
         );
         return Ok(Some(Problem::new(Class::Blocked, Reason::ClaimedTwice, message)));
@@ -175,7 +186,7 @@ fn still_being_created(object: &IdentityFederation, context: &Context) -> Option
         Problem::new(
             Class::Pending,
             Reason::Deleting,
-            format!("the creation of {} was begun; waiting whether it comes to light, {HINT}", intent.name),
+            format!("the creation of {} was begun; waiting whether it comes to light ({HINT})", intent.name),
         )
     })
 }
@@ -192,7 +203,7 @@ fn told(
         let (reason, message) = if own {
             (problem.reason, problem.message.clone())
         } else {
-            (Reason::DeletionBlocked, format!("{}; correct it, {HINT}", problem.message))
+            (Reason::DeletionBlocked, format!("{} ({HINT})", problem.message))
         };
         let mut set = ConditionSet::new(generation, context.clock.now());
         set.set("Ready", Verdict::False, reason, message);

@@ -264,7 +264,7 @@ async fn conclude(
     let Some(found) = found else {
         report.facts.unacknowledged = Some(None);
         report.facts.next = Some(None);
-        report.findings.push(Finding::pending(Part::Trust, "waits for the application"));
+        report.findings.push(waits("the application"));
         return;
     };
     let app_id = &found.application.app_id;
@@ -278,14 +278,14 @@ async fn conclude(
         ),
     ));
     if found.certificates.is_none() {
-        report.findings.push(Finding::pending(Part::Trust, "waits for the signing certificate"));
+        report.findings.push(waits("the signing certificate"));
         return;
     }
     report.facts.next = Some(planned.successor.as_ref().map(|c| c.sha256.clone()));
     let activating = planned.plan.steps.iter().any(|s| matches!(s, Step::ActivateCertificate { .. }));
     let Some(active) = planned.active.as_deref().filter(|_| !activating) else {
         report.facts.unacknowledged = None;
-        report.findings.push(Finding::pending(Part::Trust, "waits for the signing certificate"));
+        report.findings.push(waits("the signing certificate"));
         return;
     };
     if let Some(certificate) = found.certificates.iter().flatten().find(|c| c.sha256 == active) {
@@ -319,4 +319,9 @@ async fn conclude(
         )
     };
     report.findings.push(Finding::resting(Part::Trust, Reason::AwaitingHandoff, message));
+}
+
+/// Trust comes last; what it waits for has a finding of its own.
+fn waits(what: &str) -> Finding {
+    Finding::resting(Part::Trust, Reason::Progressing, format!("waits for {what}"))
 }

@@ -46,7 +46,7 @@ pub async fn cleanup(object: &ScimConnection, context: &Context) -> Cleanup<Scim
         }
         Err(problem) => Err(problem),
     };
-    Cleanup::Waiting(draft.finish(result, object.spec.scope))
+    Cleanup::Waiting(draft.finish(result, object.spec.scope, false))
 }
 
 /// One pass; true when the job is gone.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::apply::{Applied, Hand};
-use super::creation::{Intents, Turn};
 use super::desired::Desired;
+use super::memory::{Intents, Turn};
 use super::observe::Observed;
 use super::plan::Step;
 use super::status::Draft;
@@ -20,6 +20,10 @@ use crate::plan::Plan;
 use crate::problem::{Class, Problem};
 use crate::status::{Reason, Verdict};
 use crate::telemetry::Audit;
+
+/// How long a job that may have been created is looked for (contract Graph 8.6: over at least two minutes). Shorter
+/// than for an application, which Entra may create long after it answered.
+const GRACE: Duration = Duration::from_secs(180);
 
 /// A plan and everything that is needed to carry it out.
 pub struct Enforcement<'a> {
@@ -48,8 +52,9 @@ impl Enforcement<'_> {
         let creates = self.plan.steps.iter().any(|s| matches!(s, Step::CreateJob(_)));
         let turn = creates.then(|| {
             let pending = draft.status.pending_job_since.as_deref();
+            let grace = timing.creation_grace.min(GRACE);
             let existed = draft.status.job_id.is_some();
-            intents.turn(&uid, pending, existed, self.context.clock.now(), timing.creation_grace)
+            intents.turn(&uid, pending, existed, self.context.clock.now(), grace)
         });
         if turn == Some(Turn::Wait) {
             draft.next = Next::After(timing.poll);
@@ -118,8 +123,9 @@ impl Enforcement<'_> {
     /// One-off acts are echoed after they were done: a crash in between repeats them. That does no harm (a restart a
     /// moment after a restart ends in the same state), while an echo of an act that never happened would be a lie.
     fn record(&self, applied: &Applied, draft: &mut Draft) {
-        draft.status.job_id = applied.created.clone().or(draft.status.job_id.take());
-        draft.status.last_on_demand = applied.on_demand.clone().or(draft.status.last_on_demand.take());
+        draft.status.job_id = applied.created.clone().or_else(|| draft.status.job_id.take());
+        draft.status.last_on_demand =
+            applied.on_demand.clone().or_else(|| draft.status.last_on_demand.take());
         for step in &applied.steps {
             let (reason, action, note) = match step {
                 Step::Pause => ("JobPaused", "PauseJob", "the synchronization job was paused".to_owned()),
@@ -161,7 +167,7 @@ impl Enforcement<'_> {
         let adopted = self.observed.saved_work == Some(true) && self.observed.job.is_some();
         if (handed_over || adopted) && self.observed.job.is_some() && !self.plan.steps.iter().any(is_left) {
             draft.status.credentials_digest =
-                self.desired.digest.clone().or(draft.status.credentials_digest.take());
+                self.desired.digest.clone().or_else(|| draft.status.credentials_digest.take());
         }
     }
 }

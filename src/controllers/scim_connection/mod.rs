@@ -4,17 +4,19 @@ mod annotations;
 mod apply;
 mod calls;
 mod cleanup;
-mod creation;
 mod desired;
 mod enforce;
 mod handoff;
 mod handover;
 mod job;
+mod memory;
 mod observe;
 mod plan;
 mod resolve;
 mod schema;
 mod status;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use kube::ResourceExt as _;
@@ -22,9 +24,9 @@ use kube::ResourceExt as _;
 use self::annotations::Reading;
 use self::apply::Hand;
 use self::calls::Calls;
-use self::creation::Intents;
 use self::desired::Desired;
 use self::enforce::Enforcement;
+use self::memory::{Intents, Patience};
 use self::plan::Obstacle;
 use self::resolve::ScimSecret;
 use self::schema::Wanted;
@@ -42,6 +44,7 @@ use crate::status::{Reason, Verdict};
 #[derive(Debug, Default)]
 pub struct ScimConnectionReconciler {
     intents: Intents,
+    patience: Patience,
 }
 
 #[async_trait::async_trait]
@@ -58,11 +61,19 @@ impl Reconciler for ScimConnectionReconciler {
             draft.status.last_handled_reconcile_at = Some(handled);
         }
         let result = self.pass(object, context, &mut draft).await;
-        draft.finish(result, object.spec.scope)
+        let failed = result.as_ref().is_err_and(|problem| problem.class == Class::Transient);
+        let patient = self.patience.note(&object.uid().unwrap_or_default(), failed);
+        draft.finish(result, object.spec.scope, patient)
     }
 
     async fn cleanup(&self, object: &ScimConnection, context: &Context) -> Cleanup<ScimConnectionStatus> {
-        cleanup::cleanup(object, context).await
+        let cleanup = cleanup::cleanup(object, context).await;
+        if matches!(cleanup, Cleanup::Done) {
+            let uid = object.uid().unwrap_or_default();
+            self.intents.spend(&uid);
+            self.patience.note(&uid, false);
+        }
+        cleanup
     }
 }
 

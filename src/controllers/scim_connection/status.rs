@@ -204,41 +204,36 @@ impl Draft {
     }
 
     /// The outcome of a pass. The summary is computed from the parts unless it was set, and from the problem if one
-    /// ended the pass.
+    /// ended the pass. `patient`: a failure that passes by itself leaves the conditions as they were.
     #[must_use]
-    pub fn finish(mut self, result: Result<(), Problem>, scope: Scope) -> Outcome<ScimConnectionStatus> {
-        let mut outcome = Outcome {
-            status: ScimConnectionStatus::default(),
-            next: self.next,
-            class: None,
-            retry_after: None,
-            notices: Vec::new(),
-        };
+    pub fn finish(
+        mut self,
+        result: Result<(), Problem>,
+        scope: Scope,
+        patient: bool,
+    ) -> Outcome<ScimConnectionStatus> {
+        let class = result.as_ref().err().map(|problem| problem.class);
+        let is_quiet = class.is_some_and(|c| c.is_silent() || (patient && c == Class::Transient));
+        let mut outcome =
+            Outcome { next: self.next, class, ..Outcome::settled(ScimConnectionStatus::default()) };
         match &result {
             Ok(()) => self.summarize(scope),
             Err(problem) => {
                 problem.log();
-                outcome.class = Some(problem.class);
                 outcome.retry_after = problem.retry_after;
-                if !problem.class.is_silent() {
-                    self.blame(problem);
-                }
+                self.blame(problem);
             }
         }
-        outcome.notices = std::mem::take(&mut self.notices);
-        let silent = outcome.class.is_some_and(Class::is_silent);
-        if silent && !self.old.conditions.is_empty() {
-            // Ids and digests that were learned stay; the verdict is that of before.
+        outcome.notices = self.notices;
+        // When quiet, ids and digests that were learned stay, and the verdict is that of before.
+        if is_quiet && !self.old.conditions.is_empty() {
             self.status.conditions = self.old.conditions;
         } else {
-            if silent {
-                self.progressing("reading the synchronization job");
-            }
-            if !matches!(outcome.class, Some(Class::Transient)) || self.old.observed_generation.is_none() {
-                self.status.observed_generation = Some(self.generation);
-            }
             self.status.conditions =
                 merged(self.conditions.finish(&self.old.conditions), &self.old.conditions);
+        }
+        if !is_quiet && class != Some(Class::Transient) {
+            self.status.observed_generation = Some(self.generation);
         }
         outcome.status = self.status;
         outcome
@@ -246,12 +241,12 @@ impl Draft {
 
     fn blame(&mut self, problem: &Problem) {
         let verdict = match problem.class {
-            Class::Transient | Class::Pending => Verdict::Unknown,
+            Class::Throttled | Class::Conflict | Class::Transient | Class::Pending => Verdict::Unknown,
             _ => Verdict::False,
         };
         self.ready(verdict, problem.reason, problem.message.clone());
         match problem.class {
-            Class::Transient => {
+            Class::Throttled | Class::Conflict | Class::Transient => {
                 self.conditions.set(
                     RECONCILING,
                     Verdict::True,
@@ -385,5 +380,122 @@ fn remedy(reason: &str) -> &'static str {
         _ => {
             "Entra tries again ever more rarely; see the provisioning logs of the application, then annotate causeway.dev/restart=\"Default@<now, RFC 3339>\""
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-05-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn job(code: &str, last: &Value, quarantine: &Value) -> Job {
+        serde_json::from_value(json!({"id": "j", "schedule": {"state": "Active"},
+            "status": {"code": code, "lastExecution": last, "quarantine": quarantine}}))
+        .unwrap()
+    }
+
+    fn ended(state: &str) -> Value {
+        json!({"state": state, "timeEnded": "2026-05-01T11:00:00Z", "countEscrowed": 3, "error": {"code": "X"}})
+    }
+
+    fn drafted(old: Option<&ScimConnectionStatus>, job: &Job) -> Draft {
+        let mut draft = Draft::new(old, 1, now());
+        draft.job(job, Scope::Assigned);
+        draft.credentials_work("identity/aws-scim");
+        draft
+    }
+
+    fn shown(status: &ScimConnectionStatus) -> Vec<String> {
+        status.conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn ready_follows_the_job() {
+        let (none, fresh) = (
+            Value::Null,
+            json!({"state": "Failed", "timeEnded": "0001-01-01T00:00:00Z", "error": {"code": "None"}}),
+        );
+        let quarantine = |reason: &str| json!({"reason": reason});
+        for (job, ready, more) in [
+            (job("Active", &ended("Succeeded"), &none), "True Succeeded", None),
+            (job("Active", &ended("EntryLevelErrors"), &none), "True EntryLevelErrors", None),
+            (job("Active", &ended("Failed"), &none), "False ProgressingWithRetry", None),
+            (job("NotRun", &fresh, &none), "Unknown Progressing", Some("Reconciling True Progressing")),
+            (
+                job("Paused", &ended("Succeeded"), &none),
+                "Unknown Progressing",
+                Some("Reconciling True Progressing"),
+            ),
+            (job("Quarantine", &ended("Failed"), &quarantine(job::UNREACHABLE)), "False Quarantined", None),
+            (
+                job("Quarantine", &ended("Failed"), &quarantine(job::TOO_MANY_DELETES)),
+                "False Quarantined",
+                Some("Stalled True Quarantined"),
+            ),
+        ] {
+            let status = drafted(None, &job).finish(Ok(()), Scope::Assigned, true).status;
+            let conditions = shown(&status);
+            assert_eq!(conditions[0], format!("Ready {ready}"));
+            let extra = |c: &&String| c.starts_with("Reconciling") || c.starts_with("Stalled");
+            assert_eq!(conditions.iter().find(extra).map(String::as_str), more, "{conditions:?}");
+            assert_eq!(status.observed_generation, Some(1));
+            // The same again comes out of the same job, without a word to anybody.
+            let again = drafted(Some(&status), &job).finish(Ok(()), Scope::Assigned, true);
+            assert_eq!((again.status, again.notices), (status, vec![]));
+        }
+    }
+
+    #[test]
+    fn a_problem_speaks_for_itself_and_the_parts_stay() {
+        let good = drafted(None, &job("Active", &ended("Succeeded"), &Value::Null))
+            .finish(Ok(()), Scope::Assigned, true)
+            .status;
+        let failed = |class: Class, patient: bool| {
+            let problem = Problem::new(class, Reason::CloudUnavailable, "why");
+            Draft::new(Some(&good), 2, now()).finish(Err(problem), Scope::Assigned, patient).status
+        };
+        for (class, patient, ready, more) in [
+            (Class::Throttled, false, "True Succeeded", None),
+            (Class::Conflict, false, "True Succeeded", None),
+            (Class::Transient, true, "True Succeeded", None),
+            (
+                Class::Transient,
+                false,
+                "Unknown CloudUnavailable",
+                Some("Reconciling True ProgressingWithRetry"),
+            ),
+            (Class::Pending, true, "Unknown CloudUnavailable", Some("Reconciling True Progressing")),
+            (Class::Blocked, true, "False CloudUnavailable", None),
+            (Class::Denied, true, "False CloudUnavailable", None),
+            (Class::Invalid, true, "False CloudUnavailable", Some("Stalled True CloudUnavailable")),
+            (Class::Guarded, true, "False CloudUnavailable", Some("Stalled True CloudUnavailable")),
+        ] {
+            let status = failed(class, patient);
+            let conditions = shown(&status);
+            assert_eq!(conditions[0], format!("Ready {ready}"), "{class:?}");
+            assert!(conditions.contains(&"CredentialsValid True Succeeded".to_owned()));
+            assert!(conditions.contains(&"Provisioning True Succeeded".to_owned()));
+            assert_eq!(conditions.get(3).map(String::as_str), more, "{class:?}");
+            let processed = !matches!(class, Class::Throttled | Class::Conflict | Class::Transient);
+            assert_eq!(status.observed_generation, Some(if processed { 2 } else { 1 }), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_quarantine_is_announced_when_it_begins_and_when_it_ends() {
+        let bad = job("Quarantine", &Value::Null, &json!({"reason": "TooManyDeletes"}));
+        let began = drafted(None, &bad).finish(Ok(()), Scope::Assigned, true);
+        assert_eq!(began.notices.iter().map(|n| n.reason.as_str()).collect::<Vec<_>>(), ["Quarantined"]);
+        let over = drafted(Some(&began.status), &job("Active", &ended("Succeeded"), &Value::Null)).finish(
+            Ok(()),
+            Scope::Assigned,
+            true,
+        );
+        assert_eq!(over.notices.iter().map(|n| n.reason.as_str()).collect::<Vec<_>>(), ["QuarantineLifted"]);
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod applications;
 pub(super) mod assignments;
 mod batch;
 pub(super) mod certificates;
+mod claims_policies;
 mod deleted_items;
 pub(super) mod directory;
 pub(super) mod groups;
@@ -381,6 +382,15 @@ fn dispatch(call: &mut Call, state: &mut State) -> Outcome {
         Op::GetDeleted => deleted_items::get(call, state),
         Op::RestoreDeleted => deleted_items::restore(call, state),
         Op::PurgeDeleted => deleted_items::purge(call, state),
+        Op::ListPolicies => claims_policies::list(call, state),
+        Op::GetPolicy => claims_policies::get(call, state),
+        Op::CreatePolicy => claims_policies::create(call, state),
+        Op::PatchPolicy => claims_policies::patch(call, state),
+        Op::DeletePolicy => claims_policies::delete(call, state),
+        Op::PolicyAppliesTo => claims_policies::applies_to(call, state),
+        Op::ListAttachedPolicies => claims_policies::of_service_principal(call, state),
+        Op::AttachPolicy => claims_policies::attach(call, state),
+        Op::DetachPolicy => claims_policies::detach(call, state),
         Op::Synchronization(op) => synchronization::dispatch(op, call, state),
         // Handled before, because they wait for something.
         Op::Batch

@@ -1,8 +1,11 @@
-//! When a job may be created. Creating is not idempotent and what was created may be invisible for a while, so the
-//! intent is in the status before the call, and only the process that wrote it may act on it at once. Everybody
-//! else, after a crash or an unclear answer, first looks for the job as long as it may take to show up.
+//! What a process remembers of its connections; losing it costs time, never correctness. Above all, when a job may
+//! be created.
+//!
+//! Creating is not idempotent and what was created may be invisible for a while, so the intent is in the status
+//! before the call, and only the process that wrote it may act on it at once. Everybody else, after a crash or an
+//! unclear answer, first looks for the job as long as it may take to show up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +14,27 @@ use jiff::Timestamp;
 /// Intents that this process wrote and has not acted on: uid and moment.
 #[derive(Debug, Default)]
 pub struct Intents(Mutex<HashSet<(String, String)>>);
+
+/// How many passes in a row may fail for a reason that passes by itself before a condition says so.
+const PATIENCE: u32 = 3;
+
+/// Failed passes in a row, by uid.
+#[derive(Debug, Default)]
+pub struct Patience(Mutex<HashMap<String, u32>>);
+
+impl Patience {
+    /// Takes note of one more pass; true while failures are nobody's business.
+    pub fn note(&self, uid: &str, failed: bool) -> bool {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed {
+            failures.remove(uid);
+            return true;
+        }
+        let count = failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count < PATIENCE
+    }
+}
 
 /// What to do while no job is to be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +108,13 @@ mod tests {
         let other = Intents::default();
         assert_eq!(other.turn("u", Some(&since), false, at(119), GRACE), Turn::Wait);
         assert!(matches!(other.turn("u", Some(&since), false, at(120), GRACE), Turn::Intend(_)));
+    }
+
+    #[test]
+    fn two_failures_are_borne_and_success_starts_anew() {
+        let patience = Patience::default();
+        let seen = [true, true, true, false, true].map(|failed| patience.note("u", failed));
+        assert_eq!(seen, [true, true, false, true, true]);
     }
 
     #[test]
