@@ -166,23 +166,16 @@ async fn set_side(
     const DOING: &str = "read the permission set";
     let instance = &resolved.instance;
     let mut side = SetSide::default();
-    let found = match instance.find_set(&wanted.name, hint.or(ledger.set_arn.as_deref())).await {
-        Ok(found) => found,
-        Err(e) => {
+    match instance.observe_set(wanted, hint.or(ledger.set_arn.as_deref())).await {
+        Ok(state) => {
+            side.arn = state.as_ref().map(|s| s.set.arn.clone());
+            side.state = state;
+        }
+        Err((e, arn)) => {
             // Stated removals go on with what the ledger knows.
-            side.arn.clone_from(&ledger.set_arn);
+            side.arn = arn.or_else(|| ledger.set_arn.clone());
             side.problem = Some(Problem::from_cloud(e, DOING));
             return side;
-        }
-    };
-    side.arn = found.as_ref().map(|set| set.arn.clone());
-    if let Some(set) = found {
-        match instance.read_set(set, wanted).await {
-            Ok(state) => side.state = Some(state),
-            Err(e) => {
-                side.problem = Some(Problem::from_cloud(e, DOING));
-                return side;
-            }
         }
     }
     match plan_set(wanted, side.state.as_ref()) {
