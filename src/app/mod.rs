@@ -99,7 +99,7 @@ pub async fn run(
     let reconcilers = Reconcilers {
         federations: IdentityFederationReconciler::default(),
         connections: ScimConnectionReconciler::default(),
-        bindings: PermissionSetBindingReconciler::default(),
+        bindings: PermissionSetBindingReconciler,
     };
     run_with(settings, observer, stop, cluster, reconcilers).await
 }

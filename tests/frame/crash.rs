@@ -64,11 +64,8 @@ fn it_may_die_at_any_write() {
         let api = connections(&client, &ns);
         for (at, sent) in (0..4).flat_map(|at| [(at, false), (at, true)]) {
             let cut = Arc::new(Cut { at, sent, writes: AtomicUsize::new(0), reached: Notify::new() });
-            let reconcilers = Reconcilers {
-                federations: Still::new(),
-                connections: script(),
-                bindings: Still::new(),
-            };
+            let reconcilers =
+                Reconcilers { federations: Still::new(), connections: script(), bindings: Still::new() };
             create_connection(&client, &ns, "x").await;
             let operator = app::run_with(
                 settings(&ns),

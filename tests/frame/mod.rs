@@ -3,7 +3,9 @@
 mod context;
 mod crash;
 mod leadership;
+mod outage;
 mod process;
+mod rights;
 mod runner;
 mod scripted;
 

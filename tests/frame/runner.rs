@@ -253,3 +253,31 @@ fn support_federation(namespace: &str) -> causeway::api::v1alpha1::IdentityFeder
     }))
     .unwrap()
 }
+
+#[test]
+fn a_pass_that_runs_when_the_operator_is_stopped_still_ends_well() {
+    support::run(async {
+        let (client, ns) = support::namespace("frame-drain").await;
+        let begun = Arc::new(AtomicBool::new(false));
+        let begin = begun.clone();
+        let mut script = Scripted::new(|object| Outcome::settled(ready(&object)));
+        script.before = Box::new(move || begin.store(true, Ordering::SeqCst));
+        script.takes = Duration::from_secs(1);
+        let operator = Running::start(settings(&ns), script).await;
+        create_connection(&client, &ns, "x").await;
+        wait_for("a pass", || begun.load(Ordering::SeqCst)).await;
+        operator.stop().await.unwrap();
+        assert!(is_ready(connections(&client, &ns).get_opt("x").await.unwrap().as_ref()));
+    });
+}
+
+#[test]
+fn a_defect_in_a_pass_ends_the_operator() {
+    support::run(async {
+        let (client, ns) = support::namespace("frame-panic").await;
+        let operator = Running::start(settings(&ns), Scripted::new(|_| panic!("a defect on purpose"))).await;
+        create_connection(&client, &ns, "x").await;
+        let ended = tokio::time::timeout(super::scripted::PATIENCE, operator.task).await.unwrap().unwrap();
+        assert!(matches!(ended, Err(causeway::app::Error::Task(_))), "{ended:?}");
+    });
+}

@@ -29,6 +29,8 @@ type Ending = Box<dyn Fn(ScimConnection) -> Cleanup<ScimConnectionStatus> + Send
 pub struct Scripted {
     pub reconcile: Script,
     pub cleanup: Ending,
+    /// Called when a pass begins.
+    pub before: Box<dyn Fn() + Send + Sync>,
     /// A pass takes this long.
     pub takes: Duration,
     /// A ConfigMap that each pass brings to `k: v`.
@@ -42,6 +44,7 @@ impl Scripted {
         Self {
             reconcile: Box::new(reconcile),
             cleanup: Box::new(|_| Cleanup::Done),
+            before: Box::new(|| ()),
             takes: Duration::ZERO,
             writes_map: None,
         }
@@ -53,6 +56,7 @@ impl Reconciler for Scripted {
     type Kind = ScimConnection;
 
     async fn reconcile(&self, object: &ScimConnection, context: &Context) -> Outcome<ScimConnectionStatus> {
+        (self.before)();
         tokio::time::sleep(self.takes).await;
         if let Some(name) = &self.writes_map {
             let data = [("k".to_owned(), "v".to_owned())].into();
@@ -119,6 +123,14 @@ pub struct Running {
 
 impl Running {
     pub async fn start(settings: Settings, connections: impl Reconciler<Kind = ScimConnection>) -> Self {
+        Self::start_on(config().await, settings, connections)
+    }
+
+    pub fn start_on(
+        config: Config,
+        settings: Settings,
+        connections: impl Reconciler<Kind = ScimConnection>,
+    ) -> Self {
         super::logs();
         let (calls, stop) = (Arc::new(Calls::default()), CancellationToken::new());
         let reconcilers = Reconcilers {
@@ -126,8 +138,7 @@ impl Running {
             connections,
             bindings: Still::<PermissionSetBinding>::new(),
         };
-        let operator =
-            app::run_with(settings, Some(calls.clone()), stop.clone(), Some(config().await), reconcilers);
+        let operator = app::run_with(settings, Some(calls.clone()), stop.clone(), Some(config), reconcilers);
         Self { calls, task: tokio::spawn(operator), stop }
     }
 
