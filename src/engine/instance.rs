@@ -31,6 +31,9 @@ pub struct Instance {
     pub(super) shared: Arc<Shared>,
 }
 
+/// Assignments, and when they were asked for.
+type Reading = (Timestamp, Arc<Vec<Assignment>>);
+
 /// What everybody on the instance shares.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -47,8 +50,8 @@ pub(super) struct Shared {
     accounts: Kept<BTreeMap<String, bool>>,
     many_groups: AtomicBool,
     users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
-    by_principal: Mutex<HashMap<PrincipalId, (Timestamp, Arc<Vec<Assignment>>)>>,
-    by_pair: Mutex<HashMap<(String, String), (Timestamp, Arc<Vec<Assignment>>)>>,
+    by_principal: Mutex<HashMap<PrincipalId, Reading>>,
+    by_pair: Mutex<HashMap<(String, String), Reading>>,
     /// Reading by principal is for the management account (contract aws 1.6): denied once, not asked again.
     pairs_only: AtomicBool,
 }
@@ -343,11 +346,7 @@ impl Instance {
         Ok(found)
     }
 
-    fn still_good(
-        &self,
-        kept: Option<(Timestamp, Arc<Vec<Assignment>>)>,
-        after: Option<Timestamp>,
-    ) -> Option<Arc<Vec<Assignment>>> {
+    fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Arc<Vec<Assignment>>> {
         let (at, all) = kept?;
         let good = self.shared.is_fresh(at) && after.is_none_or(|after| at >= after);
         good.then_some(all)

@@ -216,7 +216,9 @@ impl Twin {
     /// Creates a binding that holds on to itself until it is clean, as the runner would have it.
     pub async fn create(&self, name: &str, spec: &Value) {
         let mut spec = spec.clone();
-        spec["federationRef"] = json!({"name": "acme"});
+        if spec.get("federationRef").is_none() {
+            spec["federationRef"] = json!({"name": "acme"});
+        }
         let binding = json!({
             "apiVersion": "causeway.dev/v1alpha1", "kind": "PermissionSetBinding",
             "metadata": {"name": name, "finalizers": ["causeway.dev/cleanup"]}, "spec": spec,

@@ -297,3 +297,36 @@ fn an_assignment_that_fails_does_not_hold_up_the_others() {
         assert!(status.failures.is_empty());
     });
 }
+
+#[test]
+fn many_assignments_take_few_calls() {
+    run(async {
+        let mut world = sandbox::world::World::load("company-enabled").unwrap();
+        world.identity_center.groups = world_groups();
+        let accounts: Vec<String> = world
+            .organization
+            .accounts
+            .iter()
+            .filter(|a| a.state.is_none())
+            .filter_map(|a| a.id.clone())
+            .collect();
+        let twin = Twin::start(world).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["principals"] = json!([{"group": {"displayName": "g1"}}, {"group": {"displayName": "g2"}}]);
+        spec["accounts"] = json!({"include": [{"ids": accounts}]});
+        twin.create("readers", &spec).await;
+        twin.sandbox.core.counters.clear();
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        assert_eq!(status.current, i64::try_from(accounts.len() * 2).unwrap());
+        let counters = twin.sandbox.core.counters.all();
+        let calls: u64 = counters.iter().filter(|c| c.service == "sso-admin").map(|c| c.calls).sum();
+        let each = calls as f64 / (accounts.len() * 2) as f64;
+        println!("{} assignments, {calls} calls, {each:.2} each\n{counters:#?}", accounts.len() * 2);
+        assert!(each < 4.0, "{each} calls for each assignment: {counters:#?}");
+    });
+}
+
+fn world_groups() -> Vec<sandbox::world::StoreGroup> {
+    vec![group("g1", "e1"), group("g2", "e2")]
+}

@@ -75,6 +75,65 @@ fn the_management_account_and_other_namespaces_are_closed() {
         twin.patch_federation(&json!({"spec": {"bindings": {"managementAccount": "Allow"}}})).await;
         let status = twin.settle(&operator, "readers").await.unwrap();
         assert_eq!((ready(&status).0.as_str(), status.current), ("True", 2));
+
+        // Elsewhere and nowhere: refused, and gone without a trace.
+        for (name, federation, reason) in [
+            ("elsewhere", json!({"name": "acme", "namespace": "other"}), "BindingNotAllowed"),
+            ("nowhere", json!({"name": "nobody"}), "FederationNotFound"),
+        ] {
+            let mut spec = plain("Others");
+            spec["federationRef"] = federation;
+            twin.create(name, &spec).await;
+            let status = twin.pass(&operator, name).await.unwrap().status;
+            assert_eq!(ready(&status), ("False".into(), reason.into()));
+            twin.delete(name).await;
+            assert!(twin.pass(&operator, name).await.is_none());
+        }
+    });
+}
+
+#[test]
+fn nothing_that_is_wrong_with_the_set_holds_up_a_stated_removal() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["accounts"] = json!({"include": [{"ids": [SHOP, DEV]}]});
+        twin.create("readers", &spec).await;
+        twin.settle(&operator, "readers").await.unwrap();
+        let long = "x".repeat(11_000);
+        twin.patch("readers", &json!({"spec": {
+            "permissionSet": {"inlinePolicy": {"Version": "2012-10-17", "Id": long, "Statement": []}},
+            "principals": [{"group": {"displayName": "aws-engineers"}}, {"group": {"displayName": "aws-admins"}}],
+            "accounts": {"include": [{"ids": [DEV]}]}}}))
+            .await;
+        let removed =
+            |o: &causeway::controllers::Outcome<causeway::api::v1alpha1::PermissionSetBindingStatus>| {
+                !o.status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == "Succeeded")
+                    && twin.assignments() == [format!("Readers {DEV} aws-engineers")]
+            };
+        let status = twin.until(&operator, "readers", removed).await.unwrap();
+        assert_eq!(ready(&status), ("False".into(), "InvalidSpec".into()), "{status:#?}");
+    });
+}
+
+#[test]
+fn a_delegated_administrator_reads_by_pair() {
+    run(async {
+        let mut world = world();
+        world.organization.delegated_administrator = Some("777788889999".into());
+        world.organization.access_keys[0].account_id = Some("777788889999".into());
+        let twin = Twin::start(world).await;
+        let operator = twin.operator().await;
+        twin.create("engineers", &everything()).await;
+        let status = twin.settle(&operator, "engineers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 9), "{status:#?}");
+        twin.patch("engineers", &json!({"spec": {"principals": [{"group": {"displayName": "aws-admins"}}]}}))
+            .await;
+        let status = twin.settle(&operator, "engineers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 3));
+        assert_eq!(twin.assignments().len(), 3);
+        twin.assert_nothing_twice();
     });
 }
 

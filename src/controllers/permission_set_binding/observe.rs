@@ -75,7 +75,7 @@ pub struct Observed {
 /// Reads everything. One side's trouble does not keep the others from being read.
 pub async fn observe(
     object: &PermissionSetBinding,
-    wanted: &DesiredSet,
+    wanted: Result<DesiredSet, Problem>,
     resolved: &resolve::Resolved,
     ledger: Ledger,
     context: &Context,
@@ -87,7 +87,11 @@ pub async fn observe(
     let named = desired::accounts(object);
     let guard = resolve::guard(&resolved.federation, &named).err();
     let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
-    let set = set_side(wanted, resolved, &ledger, hint.as_deref(), guard).await;
+    let set = match wanted {
+        Ok(wanted) => set_side(&wanted, resolved, &ledger, hint.as_deref(), guard).await,
+        // Stated removals go on with what the ledger knows.
+        Err(problem) => SetSide { arn: ledger.set_arn.clone(), problem: Some(problem), ..SetSide::default() },
+    };
     let ledger = match &set.arn {
         Some(arn) => ledger.of_set(arn),
         // No set, no assignments.
