@@ -61,11 +61,11 @@ fn cut_off_before_any_call_it_ends_in_the_same_place_with_nothing_made_twice() {
     });
 }
 
-/// The same while it changes everything and deletes everything; every second call, as the others are like these.
+/// The same while it changes everything and deletes everything; every third call, as the others are like these.
 #[test]
 fn cut_off_while_it_changes_and_deletes_it_ends_in_the_same_place() {
     run(async {
-        let calls = every_cut(2, |n| async move {
+        let calls = every_cut(3, |n| async move {
             let twin = Twin::start(world()).await;
             twin.create("readers", &small()).await;
             let operator = twin.operator().await;
