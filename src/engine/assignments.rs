@@ -53,6 +53,7 @@ impl Instance {
         let now = self.now();
         let timing = &self.shared.timing;
         let mut tracker = self.shared.tracker();
+        tracker.prune(timing.creation_grace, self.seen_for(), now);
         let outcomes: Vec<(Target, Outcome)> =
             tracker.outcomes_for(set_arn).map(|(t, o)| (t.clone(), o.clone())).collect();
         for (target, outcome) in outcomes {
@@ -76,7 +77,6 @@ impl Instance {
                 None => _ = assigned.observed.remove(&grant),
             }
         }
-        tracker.prune(timing.creation_grace, self.seen_for(), now);
         for (verb, target) in tracker.running_for(set_arn) {
             if let Some(principal) = &target.principal {
                 assigned.running.insert(grant(target.account.clone(), principal.clone()), verb);

@@ -31,6 +31,9 @@ pub struct Instance {
     pub(super) shared: Arc<Shared>,
 }
 
+/// Assignments, and when they were asked for.
+type Reading = (Timestamp, Arc<Vec<Assignment>>);
+
 /// What everybody on the instance shares.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -46,8 +49,9 @@ pub(super) struct Shared {
     groups: Kept<Vec<StoredPrincipal>>,
     accounts: Kept<BTreeMap<String, bool>>,
     many_groups: AtomicBool,
-    by_principal: Mutex<HashMap<PrincipalId, (Timestamp, Arc<Vec<Assignment>>)>>,
-    by_pair: Mutex<HashMap<(String, String), (Timestamp, Arc<Vec<Assignment>>)>>,
+    users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
+    by_principal: Mutex<HashMap<PrincipalId, Reading>>,
+    by_pair: Mutex<HashMap<(String, String), Reading>>,
     /// Reading by principal is for the management account (contract aws 1.6): denied once, not asked again.
     pairs_only: AtomicBool,
 }
@@ -59,6 +63,17 @@ pub(super) struct Memory {
     pub created: BTreeMap<String, (PermissionSet, Timestamp)>,
     /// Edits of sets by ARN, oldest first: the state before, the state after, when.
     pub edits: BTreeMap<String, Vec<(ObservedSet, ObservedSet, Timestamp)>>,
+    /// Sets as they were read a moment ago, by name, and which parts of them were.
+    pub sets: BTreeMap<String, (ObservedSet, Parts, Timestamp)>,
+    /// Out-of-date accounts by set, as AWS said a moment ago.
+    pub stale: BTreeMap<String, (BTreeSet<String>, Timestamp)>,
+}
+
+/// The parts of a set that are read only when they are managed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub managed: bool,
+    pub references: bool,
 }
 
 /// One complete reading, kept for a short while; many who ask at once read it once.
@@ -106,6 +121,7 @@ impl Shared {
             groups: Kept::default(),
             accounts: Kept::default(),
             many_groups: AtomicBool::new(false),
+            users: Mutex::default(),
             by_principal: Mutex::default(),
             by_pair: Mutex::default(),
             pairs_only: AtomicBool::new(false),
@@ -119,6 +135,11 @@ impl Shared {
     /// How long a reading serves everybody: short beside the resync, so that each resync sees the truth.
     fn keep(&self) -> Duration {
         (self.timing.resync / 10).min(Duration::from_secs(30))
+    }
+
+    /// Whether what was read at that moment still serves.
+    pub(super) fn is_fresh(&self, at: Timestamp) -> bool {
+        !older(at, self.keep(), self.clock.now())
     }
 }
 
@@ -162,6 +183,22 @@ impl Instance {
             return self.store.group_by_name(name).await;
         }
         Ok(self.groups().await?.iter().find(|g| g.name == name).cloned())
+    }
+
+    /// The user of that user name. Only who is there is remembered for a short while.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn user_named(&self, name: &str) -> Result<Option<StoredPrincipal>, CloudError> {
+        let known = locked(&self.shared.users).get(name).cloned();
+        if let Some((user, _)) = known.filter(|(_, at)| self.shared.is_fresh(*at)) {
+            return Ok(Some(user));
+        }
+        let found = self.store.user_by_name(name).await?;
+        let mut users = locked(&self.shared.users);
+        users.retain(|_, (_, at)| self.shared.is_fresh(*at));
+        users.extend(found.clone().map(|user| (name.to_owned(), (user, self.now()))));
+        Ok(found)
     }
 
     /// The organization's accounts, and whether each is active.
@@ -309,13 +346,9 @@ impl Instance {
         Ok(found)
     }
 
-    fn still_good(
-        &self,
-        kept: Option<(Timestamp, Arc<Vec<Assignment>>)>,
-        after: Option<Timestamp>,
-    ) -> Option<Arc<Vec<Assignment>>> {
+    fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Arc<Vec<Assignment>>> {
         let (at, all) = kept?;
-        let good = !older(at, self.shared.keep(), self.now()) && after.is_none_or(|after| at >= after);
+        let good = self.shared.is_fresh(at) && after.is_none_or(|after| at >= after);
         good.then_some(all)
     }
 
@@ -331,6 +364,12 @@ impl Instance {
     pub async fn refresh(&self) {
         locked(&self.shared.by_principal).clear();
         locked(&self.shared.by_pair).clear();
+        locked(&self.shared.users).clear();
+        {
+            let memory = &mut *locked(&self.shared.memory);
+            memory.sets.clear();
+            memory.stale.clear();
+        }
         *self.shared.groups.0.lock().await = None;
         *self.shared.accounts.0.lock().await = None;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::instance::{Instance, locked};
+use super::instance::{Instance, Parts, locked};
 use super::plan_set::{DesiredSet, ObservedSet, SetStep};
 use super::tracker::{Target, Verb, older};
 use crate::clients::aws::permission_sets::{PermissionSet, SetEdit};
@@ -21,15 +21,39 @@ pub struct EditedSet {
 }
 
 impl Instance {
+    /// The permission set as it is, as far as `desired` manages it; none when there is no set of that name. Many
+    /// passes within a short while, as when assignments are under way, read it once.
+    ///
+    /// # Errors
+    /// The classified failure, and the ARN when the set is there but could not be read.
+    pub async fn observe_set(
+        &self,
+        desired: &DesiredSet,
+        hint: Option<&str>,
+    ) -> Result<Option<ObservedSet>, (CloudError, Option<String>)> {
+        let parts = Parts { managed: desired.managed.is_some(), references: desired.references.is_some() };
+        let known = locked(&self.shared.memory).sets.get(&desired.name).cloned();
+        if let Some((set, read, at)) = known
+            && read == parts
+            && self.shared.is_fresh(at)
+        {
+            return Ok(Some(set));
+        }
+        let asked = self.now();
+        let Some(set) = self.find_set(&desired.name, hint).await.map_err(|e| (e, None))? else {
+            return Ok(None);
+        };
+        let arn = set.arn.clone();
+        let set = self.read_set(set, desired).await.map_err(|e| (e, Some(arn)))?;
+        locked(&self.shared.memory).sets.insert(desired.name.clone(), (set.clone(), parts, asked));
+        Ok(Some(set))
+    }
+
     /// Reads the parts of a set that are managed. Parts that we edited a moment ago are seen through a stale reading.
     ///
     /// # Errors
     /// The classified failure.
-    pub async fn read_set(
-        &self,
-        set: PermissionSet,
-        desired: &DesiredSet,
-    ) -> Result<ObservedSet, CloudError> {
+    async fn read_set(&self, set: PermissionSet, desired: &DesiredSet) -> Result<ObservedSet, CloudError> {
         let arn = set.arn.clone();
         let mut read = ObservedSet::fresh(set, self.sso.tags(&arn).await?);
         if desired.managed.is_some() {
@@ -60,6 +84,11 @@ impl Instance {
         audit: &Audit,
     ) -> EditedSet {
         let mut edited = EditedSet { set: observed, done: 0, failure: None };
+        if let Some(set) = &edited.set {
+            let memory = &mut *locked(&self.shared.memory);
+            memory.sets.remove(&set.set.name);
+            memory.stale.remove(&set.set.arn);
+        }
         for step in steps {
             if let Err(error) = self.carry_out(step, &mut edited.set, audit).await {
                 edited.failure = Some(error);
@@ -114,12 +143,11 @@ impl Instance {
     /// # Errors
     /// The classified failure.
     pub async fn stale_accounts(&self, set_arn: &str) -> Result<BTreeSet<String>, CloudError> {
-        let mut stale = self.sso.provisioned_accounts(set_arn, true).await?;
-        if !stale.is_empty() {
-            // Never provision an account that holds no role: that would create one for nobody (contract aws 1.5).
-            let provisioned = self.sso.provisioned_accounts(set_arn, false).await?;
-            stale.retain(|account| provisioned.contains(account));
-        }
+        let known = locked(&self.shared.memory).stale.get(set_arn).cloned();
+        let mut stale = match known.filter(|(_, at)| self.shared.is_fresh(*at)) {
+            Some((stale, _)) => stale,
+            None => self.read_stale(set_arn).await?,
+        };
         let mut tracker = self.shared.tracker();
         let outcomes: Vec<(Target, bool)> = tracker
             .outcomes_for(set_arn)
@@ -135,6 +163,18 @@ impl Instance {
                 (true, true) => {}
             }
         }
+        Ok(stale)
+    }
+
+    async fn read_stale(&self, set_arn: &str) -> Result<BTreeSet<String>, CloudError> {
+        let asked = self.now();
+        let mut stale = self.sso.provisioned_accounts(set_arn, true).await?;
+        if !stale.is_empty() {
+            // Never provision an account that holds no role: that would create one for nobody (contract aws 1.5).
+            let provisioned = self.sso.provisioned_accounts(set_arn, false).await?;
+            stale.retain(|account| provisioned.contains(account));
+        }
+        locked(&self.shared.memory).stale.insert(set_arn.to_owned(), (stale.clone(), asked));
         Ok(stale)
     }
 
@@ -176,6 +216,8 @@ impl Instance {
         }
         let memory = &mut *locked(&self.shared.memory);
         memory.created.remove(&set.name);
+        memory.sets.remove(&set.name);
+        memory.stale.remove(&set.arn);
         memory.edits.remove(&set.arn);
         Ok(())
     }

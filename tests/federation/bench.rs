@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use causeway::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
-use causeway::clients::{Call, CallObserver};
+use causeway::clients::{Call, CallObserver, Service};
 use causeway::clock::Clock;
 use causeway::controllers::context::Context;
 use causeway::controllers::identity_federation::IdentityFederationReconciler;
@@ -43,9 +43,11 @@ pub struct Bench {
 pub enum Stop {
     Never,
     /// Before the nth call to a cloud.
-    Before(usize),
+    BeforeCall(usize),
+    /// Before the nth writing call.
+    BeforeWrite(usize),
     /// After it: the effect is there, the answer is lost.
-    After(usize),
+    AfterWrite(usize),
 }
 
 /// Counts calls to the clouds, and stops the caller for good at one of them.
@@ -53,25 +55,33 @@ pub enum Stop {
 pub struct Guillotine {
     stop: Stop,
     calls: AtomicUsize,
+    writes: AtomicUsize,
     fallen: Notify,
+}
+
+impl Guillotine {
+    async fn fall(&self) {
+        self.fallen.notify_one();
+        std::future::pending::<()>().await;
+    }
 }
 
 #[async_trait::async_trait]
 impl CallObserver for Guillotine {
-    async fn before(&self, _: &Call) {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.stop == Stop::Before(call) {
-            self.fallen.notify_one();
-            std::future::pending::<()>().await;
+    async fn before(&self, call: &Call) {
+        let calls = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        // Buying a token is no write that anybody could see.
+        let write = call.write && call.service == Service::Graph;
+        let writes = self.writes.fetch_add(usize::from(write), Ordering::SeqCst) + usize::from(write);
+        if self.stop == Stop::BeforeCall(calls) || (write && self.stop == Stop::BeforeWrite(writes)) {
+            self.fall().await;
         }
     }
 
-    async fn after(&self, _: &Call, _: u16, _: Duration) {
-        if let Stop::After(call) = self.stop
-            && self.calls.load(Ordering::SeqCst) >= call
-        {
-            self.fallen.notify_one();
-            std::future::pending::<()>().await;
+    async fn after(&self, call: &Call, _: u16, _: Duration) {
+        let write = call.write && call.service == Service::Graph;
+        if write && self.stop == Stop::AfterWrite(self.writes.load(Ordering::SeqCst)) {
+            self.fall().await;
         }
     }
 }
@@ -85,9 +95,12 @@ pub struct Operator {
 
 impl Bench {
     pub async fn new(world: &str, profile: Profile) -> Self {
+        Self::of(World::load(world).unwrap(), profile).await
+    }
+
+    pub async fn of(world: World, profile: Profile) -> Self {
         let (client, namespace) = support::namespace("federation").await;
         let dir = tempfile::tempdir().unwrap();
-        let world = World::load(world).unwrap();
         let options = Options { world, profile, seed: 7, dir: dir.path().to_owned(), cluster: Cluster::None };
         let sandbox = Sandbox::start(options).await.unwrap();
         let found = sandbox.descriptor();
@@ -171,6 +184,15 @@ impl Bench {
         self.api::<ConfigMap>().create(&PostParams::default(), &map).await.unwrap();
     }
 
+    /// AWS moved: another reply URL stands in the file.
+    pub async fn change_service_provider(&self) {
+        let maps = self.api::<ConfigMap>();
+        let mut map = maps.get("aws-sp-metadata").await.unwrap();
+        let xml = map.data.as_mut().unwrap().get_mut("metadata.xml").unwrap();
+        *xml = xml.replace("/platform/saml/acs/", "/platform/saml/acs/moved-");
+        maps.replace("aws-sp-metadata", &PostParams::default(), &map).await.unwrap();
+    }
+
     /// A person brings Entra's metadata to AWS and says so.
     pub async fn import_metadata(&self) {
         let map = self.api::<ConfigMap>().get("acme-idp-metadata").await.unwrap();
@@ -205,7 +227,12 @@ impl Bench {
     }
 
     pub fn mortal(&self, stop: Stop) -> Operator {
-        let guillotine = Arc::new(Guillotine { stop, calls: AtomicUsize::new(0), fallen: Notify::new() });
+        let guillotine = Arc::new(Guillotine {
+            stop,
+            calls: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
+            fallen: Notify::new(),
+        });
         let settings = Arc::new(self.settings.clone());
         let clouds = Clouds::new(settings.clone(), guillotine.clone()).unwrap();
         let context = Context::new(
@@ -336,6 +363,10 @@ impl Operator {
 
     pub fn calls(&self) -> usize {
         self.guillotine.calls.load(Ordering::SeqCst)
+    }
+
+    pub fn writes(&self) -> usize {
+        self.guillotine.writes.load(Ordering::SeqCst)
     }
 }
 

@@ -1,5 +1,6 @@
 use futures::{StreamExt as _, stream};
 use sandbox::core::{FaultKind, FaultRule, Profile};
+use sandbox::world::World;
 use serde_json::json;
 
 use super::bench::{Bench, Stop};
@@ -7,7 +8,11 @@ use crate::support;
 
 /// The part of the journey that needs no person: as far as it goes without one.
 async fn bench() -> Bench {
-    let bench = Bench::new("company", Profile::fast()).await;
+    prepared(World::load("company").unwrap(), Profile::fast()).await
+}
+
+async fn prepared(world: World, profile: Profile) -> Bench {
+    let bench = Bench::of(world, profile).await;
     bench.sandbox.aws.enable_identity_center().unwrap();
     bench.provide_metadata().await;
     bench.create(json!({})).await;
@@ -43,11 +48,12 @@ fn stopped_at_any_call_the_next_life_ends_in_the_same_place() {
         let operator = whole.operator();
         operator.settle(&whole).await;
         judge(&whole, "undisturbed").await;
-        let calls = operator.calls();
-        assert!(calls > 20, "{calls}");
-        // Every other call before and after: a pass repeats the same reads many times.
-        let lives = (1..=calls).map(|call| async move {
-            let stop = if call % 2 == 0 { Stop::Before(call) } else { Stop::After(call) };
+        let (calls, writes) = (operator.calls(), operator.writes());
+        assert!(calls > 20 && writes >= 8, "{calls} {writes}");
+        // At every write; of the reads, which every pass repeats, some.
+        let at_writes = (1..=writes).flat_map(|n| [Stop::BeforeWrite(n), Stop::AfterWrite(n)]);
+        let at_reads = (1..=calls).step_by(7).map(Stop::BeforeCall);
+        let lives = at_writes.chain(at_reads).map(|stop| async move {
             let bench = bench().await;
             bench.mortal(stop).settle(&bench).await;
             bench.operator().settle(&bench).await;
@@ -115,5 +121,80 @@ fn throttling_is_no_condition() {
         let outcome = operator.pass(&bench).await.unwrap();
         assert_eq!(outcome.class, Some(causeway::problem::Class::Throttled));
         assert_eq!(outcome.status, before);
+    });
+}
+
+#[test]
+fn reads_that_lag_behind_lead_to_no_second_object() {
+    support::run(async {
+        for seed in [1, 2, 3] {
+            let bench = bench().await;
+            let stale = FaultRule {
+                nth: None,
+                probability: Some(0.1 * f64::from(seed)),
+                ..fault("", FaultKind::Stale, None, 0)
+            };
+            bench.sandbox.core.faults.add(stale);
+            bench.operator().settle(&bench).await;
+            bench.sandbox.core.faults.clear();
+            bench.operator().settle(&bench).await;
+            judge(&bench, &format!("seed {seed}")).await;
+        }
+    });
+}
+
+#[test]
+fn real_clouds_take_their_time() {
+    support::run(async {
+        let bench = prepared(World::load("company").unwrap(), Profile::realistic()).await;
+        bench.operator().settle(&bench).await;
+        judge(&bench, "realistic").await;
+    });
+}
+
+#[test]
+fn however_entra_behaves_where_nobody_says() {
+    support::run(async {
+        let mut lives = Vec::new();
+        for (lies, active, listed) in [(true, false, true), (false, true, true), (true, true, false)] {
+            let mut world = World::load("company").unwrap();
+            let entra = &mut world.tenant.behaviours;
+            entra.instantiate_answers404 = lies;
+            entra.first_certificate_active = active;
+            entra.inactive_certificates_in_metadata = listed;
+            lives.push(async move {
+                let bench = prepared(world, Profile::fast()).await;
+                bench.operator().settle(&bench).await;
+                let said = if lies { "Request_ResourceNotFound" } else { "ok" };
+                let made = bench.writes_after(0);
+                let made =
+                    made.iter().filter(|w| w.starts_with("POST /applicationTemplates")).collect::<Vec<_>>();
+                assert_eq!(made, [&format!("POST /applicationTemplates/{{id}}/instantiate {said}")]);
+                assert_eq!(bench.condition("SamlConfigured").await.0, "True");
+                assert_eq!(bench.steps().await, ["ImportIdpMetadata"]);
+                assert_eq!(created(&bench, "POST /servicePrincipals/{id}/addTokenSigningCertificate"), 1);
+            });
+        }
+        side_by_side(lives.into_iter()).await;
+    });
+}
+
+#[test]
+fn identifiers_that_entra_never_takes_are_told_after_a_few_tries() {
+    support::run(async {
+        let bench = bench().await;
+        let operator = bench.operator();
+        operator.settle(&bench).await;
+
+        let mut refused = fault("PATCH /applications/{id}", FaultKind::Error, Some(400), 0);
+        refused.code = Some("HostNameNotOnVerifiedDomain".into());
+        bench.sandbox.core.faults.add(refused);
+        bench.change_service_provider().await;
+        operator.settle(&bench).await;
+        let (status, reason, message) = bench.condition("SamlConfigured").await;
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "IdentifierUriRejected"), "{message}");
+        bench.sandbox.core.faults.clear();
+        operator.settle(&bench).await;
+        assert_eq!(bench.condition("SamlConfigured").await.0, "True");
     });
 }

@@ -3,6 +3,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use sandbox::core::Profile;
+use sandbox::world::{ExistingApplication, World};
 use serde_json::json;
 
 use super::bench::{Bench, owner};
@@ -322,5 +323,62 @@ fn an_application_deleted_by_a_person_is_not_silently_replaced() {
         assert!(message.contains("restore it there"), "{message}");
         assert_eq!(bench.writes_after(before), [""; 0]);
         assert_eq!(bench.status().await.entra.unwrap().application_object_id, Some(id));
+    });
+}
+
+#[test]
+fn an_existing_application_is_adopted_when_that_is_asked_for() {
+    support::run(async {
+        let mut world = World::load("company").unwrap();
+        let app_id = "99999999-8888-7777-6666-555555555555";
+        world.tenant.applications.push(ExistingApplication {
+            display_name: "AWS (old)".into(),
+            application_template_id: Some("21ed01d2-ec13-4e9e-86c1-cd546719ebc4".into()),
+            app_id: Some(app_id.into()),
+            notes: Some("ask Ada first".into()),
+        });
+        let bench = Bench::of(world, Profile::fast()).await;
+        bench.sandbox.aws.enable_identity_center().unwrap();
+        bench.provide_metadata().await;
+        bench.create(json!({"entra": {"application": {"adopt": {"appId": app_id}}}})).await;
+        bench.operator().settle(&bench).await;
+        bench.import_metadata().await;
+        bench.operator().settle(&bench).await;
+        assert_eq!(bench.condition("Ready").await.0, "True", "{:#?}", bench.status().await);
+        let ours = bench.applications();
+        assert_eq!((ours.len(), &ours[0]["appId"]), (1, &json!(app_id)));
+        let mark = format!("Managed by Causeway: test/{}/acme", bench.namespace);
+        assert_eq!(ours[0]["notes"], format!("ask Ada first\n{mark}"));
+        assert!(bench.writes_after(0).iter().all(|w| !w.contains("instantiate")));
+        // Found again by its mark when the adoption is taken out of the spec.
+        let before = bench.last_write();
+        bench.rebuild().await;
+        bench.patch(json!({"spec": {"entra": {"application": {"adopt": null}}}})).await;
+        bench.operator().settle(&bench).await;
+        assert_eq!(bench.writes_after(before), [""; 0]);
+        assert_eq!(bench.status().await.entra.unwrap().app_id.as_deref(), Some(app_id));
+    });
+}
+
+#[test]
+fn a_missing_permission_is_named_and_the_rest_goes_on() {
+    support::run(async {
+        let mut world = World::load("company").unwrap();
+        world.tenant.clients[0].permissions.retain(|p| p != "AppRoleAssignment.ReadWrite.All");
+        let bench = Bench::of(world, Profile::fast()).await;
+        bench.sandbox.aws.enable_identity_center().unwrap();
+        bench.provide_metadata().await;
+        bench.create(json!({})).await;
+        let operator = bench.operator();
+        for _ in 0..40 {
+            operator.pass(&bench).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let (status, reason, message) = bench.condition("AssignmentsReady").await;
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "PermissionDenied"), "{message}");
+        assert!(message.contains("appRoleAssignedTo"), "{message}");
+        assert_eq!(bench.condition("SamlConfigured").await.0, "True");
+        assert_eq!(bench.condition("SigningCertificateValid").await.0, "True");
+        assert_eq!(bench.condition("Ready").await.1, "PermissionDenied");
     });
 }

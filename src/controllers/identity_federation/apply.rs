@@ -387,6 +387,7 @@ impl Writer<'_> {
                 recorded.app_id = None;
                 recorded.application_object_id = None;
                 recorded.service_principal_id = None;
+                recorded.signing_certificates.clear();
             }
         }
         recorded.pending_creations.retain(|i| i.what != what);

@@ -90,6 +90,13 @@ async fn run(
             None
         }
         Located::Found(application) => {
+            if report.status.app_id.as_ref() != Some(&application.app_id) {
+                // Another application: what was recorded of the former one says nothing about this one.
+                report.status = EntraStatus {
+                    pending_creations: std::mem::take(&mut report.status.pending_creations),
+                    ..EntraStatus::default()
+                };
+            }
             report.status.app_id = Some(application.app_id.clone());
             report.status.application_object_id = Some(application.id.clone());
             report.status.pending_creations.retain(|i| i.what != intents::APPLICATION);
@@ -246,6 +253,14 @@ fn take_over(applied: &Applied, plan: &Plan<Step>, report: &mut EntraReport) {
         .filter(|s| !applied.done.iter().any(|(_, line)| *line == s.to_string()))
         .cloned()
         .collect();
+    for part in Part::ALL {
+        let steps = left.iter().filter(|s| s.part() == part).count();
+        if steps > 0 && report.findings.iter().all(|f| f.part != part) {
+            report
+                .findings
+                .push(Finding::pending(part, format!("{steps} change(s) are left to do (see status.plan)")));
+        }
+    }
     report.plan = Plan { steps: left }.summary();
 }
 

@@ -121,6 +121,7 @@ fn judge(
     }
     let verdict = match (finding.reason, finding.class) {
         (Reason::CertificateRotation, _) => Verdict::True,
+        (Reason::CertificateExpired, _) => Verdict::False,
         (Reason::Progressing, _) | (_, Some(Class::Pending | Class::Transient)) => Verdict::Unknown,
         _ => Verdict::False,
     };
@@ -205,4 +206,151 @@ fn class(findings: &[Finding]) -> (Option<Class>, Option<Duration>) {
     ];
     let class = ORDER.into_iter().find(|c| findings.iter().any(|f| f.class == Some(*c)));
     (class, findings.iter().filter_map(|f| f.retry_after).max())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::federation;
+    use super::*;
+    use crate::api::v1alpha1::AwsStatus;
+    use crate::status::is_true;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn well() -> (EntraReport, AwsReport) {
+        let good = Part::ALL.map(|p| (p, "fine".to_owned())).to_vec();
+        let instance = AwsStatus {
+            instance_arn: "arn:aws:sso:::instance/ssoins-1111111111111111".into(),
+            access_portal_url: Some("https://d-1.awsapps.com/start".into()),
+            ..AwsStatus::default()
+        };
+        let entra = EntraReport { good, reached: true, ..EntraReport::default() };
+        (entra, AwsReport { status: Some(instance), finding: None, absent: Some(false) })
+    }
+
+    /// Ready, who is Stalled or Reconciling, and the class.
+    fn told(findings: Vec<Finding>, reached: bool, patient: bool) -> (String, Vec<String>, Option<Class>) {
+        let mut object = federation();
+        let (entra, aws) = well();
+        object.status = Some(assemble(&object, now(), true, entra, aws).status);
+        let (entra, aws) = well();
+        let good = if reached { entra.good } else { vec![] };
+        let outcome =
+            assemble(&object, now(), patient, EntraReport { findings, reached, good, ..entra }, aws);
+        let conditions = &outcome.status.conditions;
+        let ready = condition(conditions, "Ready").unwrap();
+        let extra = conditions.iter().filter(|c| matches!(c.type_.as_str(), "Stalled" | "Reconciling"));
+        (
+            format!("{} {}", ready.status, ready.reason),
+            extra.map(|c| c.type_.clone()).collect(),
+            outcome.class,
+        )
+    }
+
+    #[test]
+    fn ready_follows_from_the_parts() {
+        use Class::{Blocked, Denied, Guarded, Invalid, Pending, Throttled, Transient};
+        let of = |part, class, reason| Finding::new(part, class, reason, "x");
+        let handoff = || Finding::resting(Part::Trust, Reason::AwaitingHandoff, "import");
+        type Row = (Vec<Finding>, &'static str, &'static [&'static str], Option<Class>);
+        let table: Vec<Row> = vec![
+            (vec![], "True Succeeded", &[], None),
+            (vec![handoff()], "False AwaitingHandoff", &[], None),
+            (
+                vec![of(Part::Saml, Blocked, Reason::AwaitingHandoff), handoff()],
+                "False AwaitingHandoff",
+                &[],
+                Some(Blocked),
+            ),
+            (
+                vec![handoff(), Finding::pending(Part::Saml, "x")],
+                "False AwaitingHandoff",
+                &["Reconciling"],
+                Some(Pending),
+            ),
+            (vec![Finding::pending(Part::Saml, "x")], "Unknown Progressing", &["Reconciling"], Some(Pending)),
+            (
+                vec![handoff(), of(Part::Assignments, Blocked, Reason::PrincipalNotFound)],
+                "False PrincipalNotFound",
+                &[],
+                Some(Blocked),
+            ),
+            (
+                vec![of(Part::Certificate, Invalid, Reason::InvalidSpec)],
+                "False InvalidSpec",
+                &["Stalled"],
+                Some(Invalid),
+            ),
+            (
+                vec![of(Part::Assignments, Guarded, Reason::PrincipalIdentityChanged)],
+                "False PrincipalIdentityChanged",
+                &["Stalled"],
+                Some(Guarded),
+            ),
+            (
+                vec![of(Part::Assignments, Denied, Reason::PermissionDenied)],
+                "False PermissionDenied",
+                &[],
+                Some(Denied),
+            ),
+            (
+                vec![of(Part::Assignments, Throttled, Reason::ProgressingWithRetry)],
+                "True Succeeded",
+                &[],
+                Some(Throttled),
+            ),
+            (
+                vec![of(Part::Assignments, Transient, Reason::CloudUnavailable)],
+                "True Succeeded",
+                &[],
+                Some(Transient),
+            ),
+            (
+                vec![Finding::resting(Part::Certificate, Reason::CertificateRotation, "x")],
+                "True CertificateRotation",
+                &[],
+                None,
+            ),
+            (
+                vec![Finding::resting(Part::Saml, Reason::PlanNotApplied, "x"), handoff()],
+                "False PlanNotApplied",
+                &[],
+                None,
+            ),
+        ];
+        for (findings, ready, extra, class) in table {
+            let seen = told(findings.clone(), true, true);
+            let extra: Vec<String> = extra.iter().map(|e| (*e).to_owned()).collect();
+            assert_eq!(seen, (ready.to_owned(), extra, class), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_lasts_is_told() {
+        let failed = Finding::new(Part::Assignments, Class::Transient, Reason::CloudUnavailable, "x");
+        let (ready, extra, _) = told(vec![failed], true, false);
+        assert_eq!((ready.as_str(), extra), ("Unknown CloudUnavailable", vec!["Reconciling".to_owned()]));
+    }
+
+    #[test]
+    fn parts_that_were_not_reached_wait_or_stay_as_they_were() {
+        let throttled = Finding::new(Part::Application, Class::Throttled, Reason::ProgressingWithRetry, "x");
+        assert_eq!(told(vec![throttled], false, true).0, "True Succeeded");
+        let blocked = Finding::new(Part::Application, Class::Blocked, Reason::SecretNotFound, "x");
+        assert_eq!(told(vec![blocked], false, true).0, "False SecretNotFound");
+    }
+
+    #[test]
+    fn the_same_world_gives_the_same_status() {
+        let mut object = federation();
+        let (entra, aws) = well();
+        let first = assemble(&object, now(), true, entra, aws).status;
+        assert!(is_true(&first.conditions, "Ready"));
+        object.status = Some(first.clone());
+        let (entra, aws) = well();
+        let later = now().checked_add(jiff::SignedDuration::from_hours(5)).unwrap();
+        assert_eq!(assemble(&object, later, true, entra, aws).status, first);
+    }
 }

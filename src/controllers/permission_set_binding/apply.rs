@@ -33,6 +33,14 @@ pub struct Applied {
     pub problem: Option<Problem>,
 }
 
+impl Applied {
+    /// Whether anything was begun or changed.
+    #[must_use]
+    pub const fn did_something(&self) -> bool {
+        self.created_set || self.edits + self.creations + self.removals + self.provisionings > 0
+    }
+}
+
 /// Whether to go on with more of the same.
 enum Go {
     On,

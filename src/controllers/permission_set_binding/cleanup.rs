@@ -55,13 +55,28 @@ pub async fn clean_up(
                 problem.message.trim_end_matches('.'),
                 status::abandon(object)
             );
-            let old = object.status.as_ref();
-            let count = |n: Option<i64>| usize::try_from(n.unwrap_or_default()).unwrap_or_default();
-            let counts = (count(old.map(|s| s.current)), count(old.map(|s| s.pending)));
+            let counts = recorded_counts(object);
             let blocked = status::deleting(object, true, &message, counts, Vec::new(), now);
             Cleanup::Waiting(Outcome::failed(blocked, &problem))
         }
     }
+}
+
+/// The whole operator only observes: what is in AWS must not be forgotten for that.
+pub fn held_back(object: &PermissionSetBinding, context: &Context) -> Cleanup<PermissionSetBindingStatus> {
+    let message = format!(
+        "the operator runs in Observe mode and removes nothing: run it in Enforce mode. To let go of it without touching AWS: {}",
+        status::abandon(object)
+    );
+    let counts = recorded_counts(object);
+    let blocked = status::deleting(object, true, &message, counts, Vec::new(), context.clock.now());
+    Cleanup::Waiting(Outcome::settled(blocked))
+}
+
+fn recorded_counts(object: &PermissionSetBinding) -> (usize, usize) {
+    let old = object.status.as_ref();
+    let count = |n: Option<i64>| usize::try_from(n.unwrap_or_default()).unwrap_or_default();
+    (count(old.map(|s| s.current)), count(old.map(|s| s.pending)))
 }
 
 async fn pass(
@@ -70,9 +85,13 @@ async fn pass(
     audit: &Audit,
     context: &Context,
 ) -> Result<Stage, Problem> {
-    let resolved = resolve(object, context, true).await?;
-    let instance = &resolved.instance;
     let ledger = Ledger::read(object, context).await?;
+    let resolved = match resolve(object, context, true).await {
+        Ok(resolved) => resolved,
+        Err(problem) if never_began(object, &ledger, &problem) => return Ok(Stage::Done),
+        Err(problem) => return Err(problem),
+    };
+    let instance = &resolved.instance;
     let name = &object.spec.permission_set.name;
     let recorded = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
     let hint = recorded.or_else(|| ledger.set_arn.clone());
@@ -94,6 +113,13 @@ async fn pass(
         return Ok(Stage::Done);
     }
     remove_set(&resolved, &set, audit).await
+}
+
+/// A binding whose federation never took it, or never was, has made nothing.
+fn never_began(object: &PermissionSetBinding, ledger: &Ledger, problem: &Problem) -> bool {
+    let recorded = object.status.as_ref().is_some_and(|s| s.permission_set_arn.is_some());
+    let nothing = ledger.set_arn.is_none() && !recorded;
+    nothing && matches!(problem.reason, Reason::BindingNotAllowed | Reason::FederationNotFound)
 }
 
 /// Removes what is ours; none when nothing is left.

@@ -57,8 +57,11 @@ impl Reconciler for PermissionSetBindingReconciler {
         context: &Context,
     ) -> Cleanup<PermissionSetBindingStatus> {
         // Retain needs neither credentials nor clouds. A binding that only observed has nothing to let go of.
-        if object.spec.deletion_policy == DeletionPolicy::Retain || mode(object, context) == Mode::Observe {
+        if object.spec.deletion_policy == DeletionPolicy::Retain || object.spec.mode == Mode::Observe {
             return Cleanup::Done;
+        }
+        if mode(object, context) == Mode::Observe {
+            return cleanup::held_back(object, context);
         }
         let audit = audit(object, None);
         Box::pin(cleanup::clean_up(object, &owner(object, context), &audit, context)).await
@@ -91,14 +94,14 @@ async fn pass(
     object: &PermissionSetBinding,
     context: &Context,
 ) -> Result<Outcome<PermissionSetBindingStatus>, Problem> {
-    let wanted = desired::desired_set(&object.spec.permission_set, owner(object, context))?;
+    let wanted = desired::desired_set(&object.spec.permission_set, owner(object, context));
     let resolved = resolve::resolve(object, context, false).await?;
     resolve::sole_claim(object, &resolved, context).await?;
     let ledger = Ledger::read(object, context).await?;
     let instance = &resolved.instance;
     look_anew_if_asked(object, &ledger, instance).await;
 
-    let mut observed = observe::observe(object, &wanted, &resolved, ledger, context).await;
+    let mut observed = observe::observe(object, wanted, &resolved, ledger, context).await;
     let plan =
         plan::plan(&observed.set.steps, &observed.set.to_provision(), &observed.plan, &observed.names());
     let (applied, shown) = match mode(object, context) {

@@ -75,7 +75,7 @@ pub struct Observed {
 /// Reads everything. One side's trouble does not keep the others from being read.
 pub async fn observe(
     object: &PermissionSetBinding,
-    wanted: &DesiredSet,
+    wanted: Result<DesiredSet, Problem>,
     resolved: &resolve::Resolved,
     ledger: Ledger,
     context: &Context,
@@ -87,7 +87,11 @@ pub async fn observe(
     let named = desired::accounts(object);
     let guard = resolve::guard(&resolved.federation, &named).err();
     let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
-    let set = set_side(wanted, resolved, &ledger, hint.as_deref(), guard).await;
+    let set = match wanted {
+        Ok(wanted) => set_side(&wanted, resolved, &ledger, hint.as_deref(), guard).await,
+        // Stated removals go on with what the ledger knows.
+        Err(problem) => SetSide { arn: ledger.set_arn.clone(), problem: Some(problem), ..SetSide::default() },
+    };
     let ledger = match &set.arn {
         Some(arn) => ledger.of_set(arn),
         // No set, no assignments.
@@ -166,23 +170,16 @@ async fn set_side(
     const DOING: &str = "read the permission set";
     let instance = &resolved.instance;
     let mut side = SetSide::default();
-    let found = match instance.find_set(&wanted.name, hint.or(ledger.set_arn.as_deref())).await {
-        Ok(found) => found,
-        Err(e) => {
+    match instance.observe_set(wanted, hint.or(ledger.set_arn.as_deref())).await {
+        Ok(state) => {
+            side.arn = state.as_ref().map(|s| s.set.arn.clone());
+            side.state = state;
+        }
+        Err((e, arn)) => {
             // Stated removals go on with what the ledger knows.
-            side.arn.clone_from(&ledger.set_arn);
+            side.arn = arn.or_else(|| ledger.set_arn.clone());
             side.problem = Some(Problem::from_cloud(e, DOING));
             return side;
-        }
-    };
-    side.arn = found.as_ref().map(|set| set.arn.clone());
-    if let Some(set) = found {
-        match instance.read_set(set, wanted).await {
-            Ok(state) => side.state = Some(state),
-            Err(e) => {
-                side.problem = Some(Problem::from_cloud(e, DOING));
-                return side;
-            }
         }
     }
     match plan_set(wanted, side.state.as_ref()) {
@@ -260,6 +257,12 @@ impl SetSide {
         }
     }
 
+    /// Whether an account is out of date for another reason than a failure that rests.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.provisioning.is_empty() || !self.to_provision().is_empty()
+    }
+
     /// Accounts that can be provisioned now.
     #[must_use]
     pub fn to_provision(&self) -> BTreeSet<String> {
@@ -290,6 +293,15 @@ impl Observed {
         self.set.problem.is_none() && self.accounts.problem.is_none()
     }
 
+    /// Whether something runs, or waits only for its turn.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let plan = &self.plan;
+        let leaving = !plan.remove.is_empty() || !plan.remove_later.is_empty();
+        let coming = self.is_open() && (!plan.create.is_empty() || self.set.is_busy());
+        !self.assigned.running.is_empty() || leaving || coming
+    }
+
     /// Failures that still matter.
     pub fn failures(&self) -> impl Iterator<Item = (&Grant, &FailedWork)> {
         self.assigned.failed.iter().filter(|(grant, work)| match work.verb {
@@ -303,11 +315,10 @@ impl Observed {
     fn verbs(&self) -> BTreeSet<Verb> {
         let plan = &self.plan;
         let mut verbs = BTreeSet::new();
-        if !plan.create.is_empty() || !plan.forget.is_empty() {
-            verbs.insert(Verb::Create);
-        }
-        if !plan.remove.is_empty() || !plan.remove_later.is_empty() {
-            verbs.insert(Verb::Delete);
+        let work = [&plan.create, &plan.forget, &plan.remove, &plan.remove_later];
+        if work.iter().any(|grants| !grants.is_empty()) {
+            // Both: of a creation and a removal the later one counts.
+            verbs.extend([Verb::Create, Verb::Delete]);
         }
         if !self.set.stale.is_empty() {
             verbs.insert(Verb::Provision);

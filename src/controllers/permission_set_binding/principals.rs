@@ -143,7 +143,7 @@ async fn find(
             Ok(group(groups.iter().find(|g| has_external_id(g, id)).cloned()))
         }
         Principal { user: Some(User { user_principal_name: Some(name), .. }), .. } => {
-            Ok(user(store.user_by_name(name).await.map_err(cloud)?))
+            Ok(user(instance.user_named(name).await.map_err(cloud)?))
         }
         Principal { user: Some(User { entra_object_id: Some(id), .. }), .. } => {
             if let Some(pin) = pinned
@@ -160,7 +160,7 @@ async fn find(
                 }
             }
             match directory.sign_in_name(id).await? {
-                Some(name) => Ok(user(store.user_by_name(&name).await.map_err(cloud)?)),
+                Some(name) => Ok(user(instance.user_named(&name).await.map_err(cloud)?)),
                 None => Ok(None),
             }
         }

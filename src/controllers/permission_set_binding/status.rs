@@ -184,10 +184,7 @@ pub fn report(
         status: base(object),
         class: problems.iter().copied().chain(&unread).map(|p| p.class).max_by_key(|c| c.is_silent()),
         retry_after: problems.iter().copied().chain(&unread).filter_map(|p| p.retry_after).max(),
-        busy: tally.pending > 0
-            || edited
-            || !observed.set.provisioning.is_empty()
-            || applied.provisionings > 0,
+        busy: (observed.is_busy() && applied.problem.is_none()) || edited || applied.did_something(),
         waiting,
         rest: rests.min(),
     };
@@ -341,12 +338,12 @@ fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem
         );
         return (Verdict::False, Reason::AssignmentFailed, message);
     }
-    if tally.pending > 0 && !observed.is_open() && observed.plan.held.len() == tally.pending {
+    if tally.pending > 0 && !observed.is_open() && observed.assigned.running.is_empty() {
         let message = format!(
             "{} of {} assignments exist; the others wait for the permission set",
             tally.current, tally.desired
         );
-        return (Verdict::False, Reason::Progressing, message);
+        return (Verdict::Unknown, Reason::Progressing, message);
     }
     if tally.pending > 0 {
         let message = format!(
