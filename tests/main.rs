@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 mod architecture;
+mod binding;
+mod clients;
+mod federation;
+mod frame;
 mod journey;
 mod schema;
+mod scim;
 mod support;

@@ -13,6 +13,15 @@ pub use schema::{all_crds, finish_schema};
 /// The API group of all kinds.
 pub const GROUP: &str = "causeway.dev";
 
+/// The custom resource definitions as they are committed: generated from the types in here.
+pub const CRDS_YAML: &str = concat!(
+    include_str!("../../crds/causeway.dev_identityfederations.yaml"),
+    "---\n",
+    include_str!("../../crds/causeway.dev_permissionsetbindings.yaml"),
+    "---\n",
+    include_str!("../../crds/causeway.dev_scimconnections.yaml"),
+);
+
 /// Annotations that people set.
 pub mod annotations {
     /// `<sha256>` of the identity provider certificate that AWS has imported.

@@ -1,6 +1,7 @@
 //! The API server: clients that report every request, one for watches and one for everything else.
 
 mod observed;
+pub mod rights;
 
 use std::path::Path;
 use std::sync::Arc;

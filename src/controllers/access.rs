@@ -59,10 +59,11 @@ impl Clouds {
             authority: self.settings.endpoints.authority.clone(),
             total: self.connection.options().total,
         };
-        let graph = Graph::new(options, identity, self.client.clone(), self.observer.clone()).map_err(|error| {
-            let message = "spec.entra.credentials cannot be used: tenant id, client id or client secret is malformed";
-            Problem::new(Class::Invalid, Reason::InvalidSpec, message).because(error)
-        })?;
+        let graph =
+            Graph::new(options, identity, self.client.clone(), self.observer.clone()).map_err(|error| {
+                let message = format!("spec.entra.credentials cannot be used: {error}");
+                Problem::new(Class::Invalid, Reason::InvalidSpec, message).because(error)
+            })?;
         Ok(self.graphs.keep(key, holder, graph))
     }
 

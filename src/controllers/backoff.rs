@@ -123,7 +123,7 @@ mod tests {
     fn each_class_has_its_delay() {
         use Class::*;
         let s = 1000;
-        let table: &[(Option<Class>, Next, Option<u64>, u32, (u128, u128))] = &[
+        let table = [
             (None, Next::Resync, None, 0, (540 * s, 660 * s)),
             (None, Next::After(Duration::ZERO), None, 0, (0, 0)),
             (None, Next::After(Duration::from_secs(7)), None, 0, (7 * s, 7 * s)),
@@ -144,8 +144,8 @@ mod tests {
             (Some(Conflict), Next::Resync, None, 1, (10, 100)),
         ];
         for (class, next, retry_after, failures, expected) in table {
-            let seen = range(*class, *next, *retry_after, *failures);
-            assert_eq!(seen, *expected, "{class:?} {next:?} {retry_after:?} {failures}");
+            let seen = range(class, next, retry_after, failures);
+            assert_eq!(seen, expected, "{class:?} {next:?} {retry_after:?} {failures}");
         }
     }
 

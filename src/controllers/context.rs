@@ -9,6 +9,7 @@ use super::Managed;
 use super::access::Clouds;
 use crate::clients::CallObserver;
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::problem::{Class, Problem};
 use crate::secret::Sensitive;
 use crate::settings::Settings;
@@ -33,6 +34,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The clients of both clouds; reached through [`Context::graph`] and [`Context::aws`].
     pub clouds: Clouds,
+    /// What is shared by everything that works on one Identity Center instance.
+    pub engine: Engine,
     own_writes: OwnWrites,
 }
 
@@ -47,7 +50,8 @@ impl Context {
         observer: Arc<dyn CallObserver>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { kube, settings, clock, clouds, observer, metrics, own_writes: OwnWrites::default() }
+        let engine = Engine::new(&settings, clock.clone());
+        Self { kube, settings, clock, clouds, observer, metrics, engine, own_writes: OwnWrites::default() }
     }
 
     /// The owner mark of a resource: `<installationId>/<namespace>/<name>`.
@@ -139,6 +143,8 @@ impl Context {
                 }
                 // Restored from a backup without its owner.
                 None if ours => {}
+                // Left by a predecessor of that name, and not collected yet.
+                Some(c) if ours && c.kind == reference.kind && c.name == reference.name => {}
                 _ => {
                     let message = format!(
                         "ConfigMap {name} in namespace {namespace} exists and is not this resource's; delete or rename it"

@@ -3,10 +3,13 @@
 mod access;
 mod backoff;
 pub mod context;
+pub mod identity_federation;
 mod managed;
 mod outcome;
+pub mod permission_set_binding;
 mod related;
 mod runner;
+pub mod scim_connection;
 mod stores;
 mod wake;
 mod writes;

@@ -26,7 +26,7 @@ impl Related for IdentityFederation {
     /// Everybody who refers to it: its status holds what they need.
     fn wake_related(&self, _gone: bool, stores: &Stores) {
         let (namespace, name) = key(self);
-        for connection in known(&stores.connections).filter(|c| refers(&**c, &namespace, &name)) {
+        for connection in known(&stores.connections).filter(|c| refers(c, &namespace, &name)) {
             wake(&stores.connections, &namespace, &connection.name_any());
         }
         for binding in known(&stores.bindings).filter(|b| binds(b, &namespace, &name)) {

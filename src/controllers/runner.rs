@@ -26,6 +26,7 @@ use crate::problem::{Class, Problem};
 use crate::status::condition;
 
 type Guarded<K> = DeserializeGuard<K>;
+type ControllerError = controller::Error<Failed, watcher::Error>;
 type Status<R> = <<R as Reconciler>::Kind as Managed>::Status;
 
 /// Runs one reconciler over all watched objects of its kind.
@@ -100,6 +101,7 @@ where
         let objects: Api<Guarded<R::Kind>> = lane.api(watches);
         let runner = Arc::clone(&self);
         let mut changes = Changes::default();
+        let filled = Arc::clone(&lane.filled);
         // No finalizer in here: a pass that adds it goes on by itself, and deletion is a new generation.
         let wake_on = predicates::generation.combine(predicates::annotations);
         let main = watcher(objects, watcher::Config::default().any_semantic())
@@ -107,6 +109,11 @@ where
             .modify(|object| object.managed_fields_mut().clear())
             .inspect_ok(move |event| runner.wake_related(changes.of(event)))
             .reflect(writer)
+            .inspect_ok(move |event| {
+                if matches!(event, watcher::Event::InitDone) {
+                    filled.send_replace(true);
+                }
+            })
             .applied_objects()
             .predicate_filter(wake_on, PredicateConfig::default());
         let config = controller::Config::default().concurrency(self.context.settings.concurrency);
@@ -119,7 +126,10 @@ where
                 |_, failed: &Failed, _| Action::requeue(failed.delay),
                 self,
             )
-            .for_each(|ended| std::future::ready(report::<R::Kind>(ended)))
+            .for_each(|ended| {
+                report::<R::Kind>(ended);
+                std::future::ready(())
+            })
             .await;
     }
 
@@ -300,9 +310,7 @@ where
 }
 
 /// What the controller's stream has to say about a pass, or about itself.
-fn report<K: Managed>(
-    ended: Result<(ObjectRef<Guarded<K>>, Action), controller::Error<Failed, watcher::Error>>,
-) {
+fn report<K: Managed>(ended: Result<(ObjectRef<Guarded<K>>, Action), ControllerError>) {
     match ended {
         Ok(_) => {}
         Err(controller::Error::ReconcilerFailed(failed, object)) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, Store, store::Writer};
 use kube::{Api, Client};
+use tokio::sync::watch;
 
 use super::Managed;
 use super::wake::WakeSet;
@@ -23,12 +24,15 @@ pub struct Lane<K: Managed> {
     namespace: Option<String>,
     pub(super) store: Store<DeserializeGuard<K>>,
     pub(super) wakes: WakeSet,
+    /// Set once the store holds the first list. `Store::wait_until_ready` wakes only the last of several that wait
+    /// (kube 5.0: `DelayedInit` has room for one waker).
+    pub(super) filled: Arc<watch::Sender<bool>>,
 }
 
 impl<K: Managed> Lane<K> {
     fn new(namespace: Option<String>) -> (Self, Writer<DeserializeGuard<K>>) {
         let (store, writer) = reflector::store();
-        (Self { namespace, store, wakes: WakeSet::default() }, writer)
+        (Self { namespace, store, wakes: WakeSet::default(), filled: Arc::default() }, writer)
     }
 
     /// The lane's view of the API.
@@ -102,14 +106,15 @@ impl Stores {
         (Self { federations, connections, bindings }, writers)
     }
 
-    /// Waits until every store has been filled once; false when a watch ended before that.
-    pub async fn filled(&self) -> bool {
-        async fn all<K: Managed>(lanes: &[Lane<K>]) -> bool {
-            let ready = lanes.iter().map(|lane| lane.store.wait_until_ready());
-            futures::future::join_all(ready).await.iter().all(Result::is_ok)
+    /// Waits until every store has been filled once.
+    pub async fn filled(&self) {
+        async fn all<K: Managed>(lanes: &[Lane<K>]) {
+            for lane in lanes {
+                // The sender is in the lane: it does not go away.
+                let _ = lane.filled.subscribe().wait_for(|filled| *filled).await;
+            }
         }
-        let (a, b, c) = tokio::join!(all(&self.federations), all(&self.connections), all(&self.bindings));
-        a && b && c
+        tokio::join!(all(&self.federations), all(&self.connections), all(&self.bindings));
     }
 
     /// What the resources say about themselves, for metrics.

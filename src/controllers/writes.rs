@@ -7,7 +7,8 @@ use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::context::FIELD_MANAGER;
 use super::{Managed, Notice};
@@ -76,7 +77,7 @@ pub(super) async fn write_status<K: Managed>(
         "apiVersion": K::api_version(&()),
         "kind": K::KIND,
         "metadata": {"name": object.name_any(), "uid": object.uid()},
-        "status": status,
+        "status": stored(status),
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let mut pause = STATUS_PAUSE;
@@ -100,7 +101,27 @@ pub(super) async fn write_status<K: Managed>(
 
 /// Whether the status holds anything new.
 pub(super) fn differs<K: Managed>(object: &K, status: &K::Status) -> bool {
-    object.status().map_or_else(|| *status != K::Status::default(), |old| old != status)
+    let old = object.status().cloned().unwrap_or_default();
+    old != *status && stored(&old) != stored(status)
+}
+
+/// A status as it is stored: without empty objects. Server-side apply makes `null` of an object that was not empty
+/// before, and the schema refuses that.
+fn stored<S: Serialize>(status: &S) -> Value {
+    let mut value = serde_json::to_value(status).unwrap_or_default();
+    drop_empty(&mut value);
+    value
+}
+
+fn drop_empty(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(drop_empty);
+            map.retain(|_, v| !v.is_null() && v.as_object().is_none_or(|o| !o.is_empty()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_empty),
+        _ => {}
+    }
 }
 
 /// The conditions of a resource that has not been looked at: without any, tools would call it ready.
@@ -201,6 +222,18 @@ mod tests {
     fn a_slow_first_pass_is_no_verdict() {
         let status = too_slow(&connection(None), Duration::from_secs(1), 1, jiff::Timestamp::UNIX_EPOCH);
         assert_eq!(condition(&status.conditions, "Ready").unwrap().status, "Unknown");
+    }
+
+    #[test]
+    fn an_empty_object_is_as_good_as_none() {
+        let mut object = connection(Some("True"));
+        let mut status = object.status.clone().unwrap();
+        status.plan = Some(crate::api::PlanSummary::default());
+        assert!(stored(&status).get("plan").is_none());
+        assert!(!differs(&object, &status));
+        object.status.as_mut().unwrap().plan =
+            Some(crate::api::PlanSummary { hash: Some("1".into()), ..Default::default() });
+        assert!(differs(&object, &status));
     }
 
     #[test]

@@ -1,5 +1,58 @@
 //! The engine: one for each Identity Center instance, shared by all bindings on it.
+//!
+//! Bindings hand it what they want and get back what is; only it calls sso-admin's writing operations. Everything it
+//! knows can be lost: what runs in AWS is found again by listing it.
 
+mod assignments;
+mod instance;
 pub mod plan_assignments;
 pub mod plan_set;
 pub mod policy;
+mod sets;
+pub mod tracker;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+pub use assignments::{Assigned, FailedWork};
+pub use instance::Instance;
+pub use sets::EditedSet;
+pub use work::{Request, Submitted};
+
+use self::instance::{Shared, locked};
+use crate::clients::aws::AwsClients;
+use crate::clock::Clock;
+use crate::settings::{Limits, Settings, Timing};
+
+/// All instances that this process works on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    limits: Limits,
+    timing: Timing,
+    clock: Clock,
+    instances: Arc<Mutex<HashMap<String, Arc<Shared>>>>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    #[must_use]
+    pub fn new(settings: &Settings, clock: Clock) -> Self {
+        Self {
+            limits: settings.limits.clone(),
+            timing: settings.timing.clone(),
+            clock,
+            instances: Arc::default(),
+        }
+    }
+
+    /// One instance, seen through one identity.
+    #[must_use]
+    pub fn instance(&self, arn: &str, identity_store_id: &str, clients: &AwsClients) -> Instance {
+        let mut instances = locked(&self.instances);
+        let shared = instances.entry(arn.to_owned()).or_insert_with(|| {
+            Arc::new(Shared::new(self.limits.clone(), self.timing.clone(), self.clock.clone()))
+        });
+        Instance::new(arn, identity_store_id, clients, Arc::clone(shared))
+    }
+}

@@ -96,7 +96,7 @@ impl TryFrom<Raw> for Invocation {
                 lease_duration: check.duration(
                     "--lease-duration",
                     &raw.lease_duration,
-                    Duration::from_secs(3)..=Duration::from_secs(300),
+                    Duration::from_secs(2)..=Duration::from_secs(300),
                 ),
                 identity: identity(&raw),
             },

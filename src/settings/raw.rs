@@ -100,7 +100,7 @@ pub struct Raw {
     /// Name of the Lease.
     #[arg(long, env = "CAUSEWAY_LEASE_NAME", default_value = "causeway")]
     pub lease_name: String,
-    /// How long a lease holds without being renewed (3s to 5m).
+    /// How long a lease holds without being renewed (2s to 5m).
     #[arg(long, env = "CAUSEWAY_LEASE_DURATION", default_value = "15s")]
     pub lease_duration: String,
     /// This operator's name in the Lease; the Pod's name, else one made from the host's name when not given.

@@ -76,6 +76,12 @@ impl ConditionSet {
         })
     }
 
+    /// What was set for a type, if it was set for that reason.
+    #[must_use]
+    pub fn told(&self, kind: &str, reason: Reason) -> Option<(Verdict, Reason, String)> {
+        self.parts.iter().find(|p| p.0 == kind && p.2 == reason).map(|p| (p.1, p.2, p.3.clone()))
+    }
+
     /// The finished list: Ready first, the others by type; `Reconciling` and `Stalled` only while True.
     #[must_use]
     pub fn finish(mut self, old: &[Condition]) -> Vec<Condition> {

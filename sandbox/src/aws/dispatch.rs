@@ -289,7 +289,8 @@ fn injected(call: &Call, refusal: Refusal) -> ApiError {
                 _ => ApiError::throttled(),
             };
             if let (Some(after), "identitystore") = (after, call.service.name) {
-                error = error.with("RetryAfterSeconds", after.ceil());
+                error = error
+                    .with("RetryAfterSeconds", format!("{:.0}", after.ceil()).parse::<i64>().unwrap_or(1));
             }
             error.retry_after = after;
             error

@@ -437,3 +437,35 @@ async fn tokens_are_two_at_most_and_live_one_year() {
     bench.aws.delete_scim_token(second["id"].as_str().unwrap()).unwrap();
     assert_eq!(get(&second).await, 401);
 }
+
+#[tokio::test]
+async fn parallel_edits_of_one_set_collide() {
+    let bench = Bench::new();
+    let set = bench.set("Admin").await;
+    let attach = async |name: &str| {
+        let arn = format!("arn:aws:iam::aws:policy/{name}");
+        let body = json!({"PermissionSetArn": set, "ManagedPolicyArn": arn});
+        bench.sso_as(KEY, "AttachManagedPolicyToPermissionSet", body).await
+    };
+    let (first, second) = futures::join!(attach("ReadOnlyAccess"), attach("job-function/ViewOnlyAccess"));
+    assert_eq!(first.0, 200);
+    assert_eq!(second.1["__type"], "ConflictException");
+    assert_eq!(attach("job-function/ViewOnlyAccess").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_last_valid_certificate_remains() {
+    let bench = Bench::new();
+    let certificate = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        rcgen::CertificateParams::new(vec!["idp".into()]).unwrap().self_signed(&key).unwrap().pem()
+    };
+    let first = bench.aws.import_idp_certificate(&certificate()).unwrap();
+    let sha256 = first["sha256"].as_str().unwrap();
+    assert_eq!(bench.aws.delete_idp_certificate(sha256).unwrap_err().status, 409);
+    bench.aws.import_idp_certificate(&certificate()).unwrap();
+    bench.aws.delete_idp_certificate(sha256).unwrap();
+    assert_eq!(bench.aws.idp_certificates().len(), 1);
+    let acts = bench.core.journal.after(0);
+    assert!(acts.iter().all(|e| e.service == "console" && e.caller == "person"));
+}

@@ -1,10 +1,14 @@
 use std::process::Command;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use kube::Api;
 use kube::api::PostParams;
 
 use super::*;
+use crate::core::Profile;
+use crate::world::World;
+use crate::{Cluster, Options, Sandbox};
 
 fn named<T: serde::de::DeserializeOwned>(name: &str) -> T {
     serde_json::from_value(serde_json::json!({"metadata": {"name": name}})).unwrap()
@@ -15,9 +19,9 @@ fn alive(pid: u32) -> bool {
 }
 
 #[tokio::test]
-async fn a_cluster_lives_is_restarted_wiped_and_gone() {
+async fn a_cluster_lives_is_trusted_restarted_wiped_and_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let plane = ControlPlane::start(dir.path().join("plane")).await.unwrap();
+    let plane = Arc::new(ControlPlane::start(dir.path().join("plane")).await.unwrap());
 
     let kubectl = Command::new(plane.kubectl())
         .args(["get", "namespaces", "-o", "name"])
@@ -44,6 +48,8 @@ async fn a_cluster_lives_is_restarted_wiped_and_gone() {
     assert!(matches!(&refused, kube::Error::Api(status) if status.is_forbidden()), "{refused}");
     assert!(refused.to_string().contains("system:serviceaccount:identity:causeway"), "{refused}");
 
+    entra_trusts_service_accounts(&plane, dir.path()).await;
+
     plane.restart_api_server().await.unwrap();
     assert!(namespaces.get_opt("identity").await.unwrap().is_some());
     plane.wipe().await.unwrap();
@@ -54,6 +60,39 @@ async fn a_cluster_lives_is_restarted_wiped_and_gone() {
     assert!(pids.iter().all(|&pid| alive(pid)));
     drop(plane);
     assert!(!pids.iter().any(|&pid| alive(pid)), "a program survived the control plane");
+}
+
+/// Workload identity: a service account's token buys a token for Graph, without any secret (contract graph 8.3).
+async fn entra_trusts_service_accounts(plane: &Arc<ControlPlane>, dir: &Path) {
+    let options = Options {
+        world: World::load("company").unwrap(),
+        profile: Profile::fast(),
+        seed: 1,
+        dir: dir.join("sandbox"),
+        cluster: Cluster::Shared(plane.clone()),
+    };
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let descriptor = sandbox.descriptor();
+    assert_eq!(descriptor.kubeconfig.as_deref(), Some(plane.kubeconfig()));
+    let ca = reqwest::Certificate::from_pem(sandbox.ca_pem().as_bytes()).unwrap();
+    let http = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build().unwrap();
+    for (audience, accepted) in
+        [("api://AzureADTokenExchange", true), ("https://kubernetes.default.svc", false)]
+    {
+        let life = Duration::from_secs(600);
+        let token = plane.service_account_token("identity", "causeway", &[audience], life).await.unwrap();
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &descriptor.entra.client_id),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &token),
+            ("scope", "https://graph.microsoft.com/.default"),
+        ];
+        let url = format!("{}/{}/oauth2/v2.0/token", descriptor.entra.authority, descriptor.entra.tenant_id);
+        let answer = http.post(url).form(&form).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert_eq!(status.is_success(), accepted, "{audience}: {status} {text}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bergshamra::keys::{build_x509_key_info_from_der, loader};
+use bergshamra::{DsigContext, KeysManager};
 use jiff::SignedDuration;
 
 use super::graph::certificates::{self, SigningKey};
@@ -84,12 +86,13 @@ impl Entra {
                  <X509Certificate>{certificate}</X509Certificate></X509Data></KeyInfo></KeyDescriptor>"
             );
         }
-        let id = self.core.ids.uuid();
+        let id = format!("_{}", self.core.ids.uuid());
+        let signature = keys.first().map(|key| signature_template(&id, key)).unwrap_or_default();
         let entity = format!("https://sts.windows.net/{tenant}/");
         let wsfed = format!("{}/{tenant}/wsfed", self.urls().authority);
-        format!(
+        let document = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
-             <EntityDescriptor ID=\"_{id}\" entityID=\"{entity}\" xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\">\
+             <EntityDescriptor ID=\"{id}\" entityID=\"{entity}\" xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\">{signature}\
              <RoleDescriptor xsi:type=\"fed:SecurityTokenServiceType\" \
              protocolSupportEnumeration=\"http://docs.oasis-open.org/wsfed/federation/200706\" \
              xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
@@ -102,6 +105,30 @@ impl Entra {
              <SingleSignOnService Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect\" Location=\"{login}\"/>\
              <SingleSignOnService Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST\" Location=\"{login}\"/>\
              </IDPSSODescriptor></EntityDescriptor>"
-        )
+        );
+        // Id and signature differ with every answer, as they do in the real document.
+        keys.first().and_then(|key| signed(&document, key).ok()).unwrap_or(document)
     }
+}
+
+/// An enveloped signature that still lacks its values.
+fn signature_template(id: &str, key: &SigningKey) -> String {
+    let info = build_x509_key_info_from_der(&[&key.certificate]);
+    format!(
+        "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><ds:SignedInfo>\
+         <ds:CanonicalizationMethod Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/>\
+         <ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256\"/>\
+         <ds:Reference URI=\"#{id}\"><ds:Transforms>\
+         <ds:Transform Algorithm=\"http://www.w3.org/2000/09/xmldsig#enveloped-signature\"/>\
+         <ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/></ds:Transforms>\
+         <ds:DigestMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"/><ds:DigestValue></ds:DigestValue>\
+         </ds:Reference></ds:SignedInfo><ds:SignatureValue></ds:SignatureValue>{info}</ds:Signature>"
+    )
+}
+
+fn signed(document: &str, key: &SigningKey) -> anyhow::Result<String> {
+    let pair = rcgen::KeyPair::try_from(key.pkcs8.as_slice())?;
+    let mut keys = KeysManager::new();
+    keys.add_key(loader::load_rsa_private_pem(pair.serialize_pem().as_bytes())?);
+    Ok(bergshamra::sign(&DsigContext::new(keys), document)?)
 }

@@ -3,6 +3,7 @@
 //! Sections named in comments are those of the Microsoft Graph wire contract unless said otherwise.
 
 mod auth;
+mod claims;
 mod console;
 mod errors;
 mod graph;

@@ -1,14 +1,9 @@
 //! What Entra says when a person opens an application (15, 4.2): the facts of a SAML response, or a refusal.
 
 use super::Entra;
+use super::claims;
 use super::graph::certificates;
-use super::graph::templates::SINGLE_ACCOUNT;
-use super::state::{Fields, Kind, Object, State, list, text, texts};
-
-const EMAIL_FORMAT: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress";
-const CLAIMS: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims";
-const MICROSOFT: &str = "http://schemas.microsoft.com/identity/claims";
-const AWS: &str = "https://aws.amazon.com/SAML/Attributes";
+use super::state::{Kind, Object, State, list, text, texts};
 
 /// What goes into the SAML response.
 #[derive(Clone)]
@@ -51,7 +46,7 @@ pub struct SignInRefusal {
     pub text: String,
 }
 
-fn refused(code: u32, text: impl Into<String>) -> SignInRefusal {
+pub(super) fn refused(code: u32, text: impl Into<String>) -> SignInRefusal {
     SignInRefusal { code, text: text.into() }
 }
 
@@ -119,47 +114,22 @@ impl Entra {
             .ok_or_else(|| {
                 refused(50_003, "Sign-in failed because of a missing signing key or certificate.")
             })?;
+        let subject =
+            claims::Subject { tenant: &self.tenant_id, user: user.truth(), application, roles: &roles };
+        let issued = match claims::policy(&state, &service_principal.id) {
+            None => claims::gallery(&subject),
+            Some(policy) => claims::mapped(&subject, &policy)?,
+        };
         Ok(SignInFacts {
             issuer: format!("https://sts.windows.net/{}/", self.tenant_id),
             audience,
             acs,
-            name_id: user.text("userPrincipalName").to_owned(),
-            name_id_format: EMAIL_FORMAT.to_owned(),
-            attributes: self.attributes(user.truth(), application, &roles),
+            name_id: issued.name_id,
+            name_id_format: issued.format,
+            attributes: issued.attributes,
             private_key_pkcs8_der: certificate.key.pkcs8.clone(),
             certificate_der: certificate.key.certificate.clone(),
         })
-    }
-
-    /// The gallery's default claims (3.1, 3.4).
-    fn attributes(
-        &self,
-        user: &Fields,
-        application: &Object,
-        roles: &[String],
-    ) -> Vec<(String, Vec<String>)> {
-        let mut out = Vec::new();
-        let mut add = |name: String, value: &str| {
-            if !value.is_empty() {
-                out.push((name, vec![value.to_owned()]));
-            }
-        };
-        add(format!("{MICROSOFT}/tenantid"), &self.tenant_id);
-        add(format!("{MICROSOFT}/objectidentifier"), text(user, "id"));
-        add(format!("{MICROSOFT}/displayname"), text(user, "displayName"));
-        add(format!("{CLAIMS}/name"), text(user, "userPrincipalName"));
-        add(format!("{CLAIMS}/givenname"), text(user, "givenName"));
-        add(format!("{CLAIMS}/surname"), text(user, "surname"));
-        add(format!("{CLAIMS}/emailaddress"), text(user, "mail"));
-        if application.text("applicationTemplateId") == SINGLE_ACCOUNT {
-            add(format!("{AWS}/RoleSessionName"), text(user, "userPrincipalName"));
-            add(format!("{AWS}/SessionDuration"), "900");
-            let values: Vec<String> = roles.iter().filter(|r| !r.is_empty()).cloned().collect();
-            if !values.is_empty() {
-                out.push((format!("{AWS}/Role"), values));
-            }
-        }
-        out
     }
 }
 

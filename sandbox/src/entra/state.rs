@@ -193,10 +193,12 @@ pub(super) struct State {
     /// Private keys by `customKeyIdentifier`.
     pub(super) keys: BTreeMap<String, Arc<SigningKey>>,
     pub(super) tokens: BTreeMap<String, Arc<Token>>,
+    /// Claims mapping policies by id.
+    pub(super) policies: BTreeMap<String, Fields>,
+    /// Service principal id to the policies attached to it.
+    pub(super) attached: BTreeMap<String, BTreeSet<String>>,
     /// By service principal id.
     pub(super) synchronization: BTreeMap<String, Synchronization>,
-    /// Users and groups that are gone for good: the engine deletes them in the target.
-    pub(super) purged: BTreeSet<String>,
 }
 
 impl State {
@@ -284,9 +286,7 @@ impl State {
         }
         self.assignments.retain(|a| a.principal_id != id && a.resource_id != id);
         self.synchronization.remove(id);
-        if matches!(kind, Kind::User | Kind::Group) {
-            self.purged.insert(id.to_owned());
-        }
+        self.attached.remove(id);
     }
 
     /// Lets go of what no reader can see any more.

@@ -142,6 +142,9 @@ pub struct ScimConnectionStatus {
     /// The synchronization job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
+    /// When the creation of a job was begun whose outcome is not known yet, RFC 3339: it is looked for before one is created again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_job_since: Option<String>,
     /// The job's state as Entra says it: NotConfigured, NotRun, Active, Paused or Quarantine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -226,7 +229,7 @@ pub struct Quarantine {
 pub struct OnDemandStatus {
     /// The annotation's value.
     pub request: String,
-    /// Success, Skipped or Failure.
+    /// Success, Skipped or Failure; Unknown when Entra's answer could not be read.
     pub result: String,
     /// What Entra says about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -25,6 +25,8 @@ use crate::secret::Sensitive;
 pub(super) const TOKEN: &str = "token";
 /// Longest answer of the token endpoint, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
+/// A token is asked for at most this often before the call that needs it fails; reads try that call again.
+const TRIES: u32 = 2;
 /// A missing permission is worth a new token only so often (contract Graph 8.2): roles stand in the token.
 const DISTRUST: Duration = Duration::from_secs(300);
 
@@ -118,8 +120,8 @@ impl Tokens {
                     done += 1;
                     let error = classify(&error);
                     match pause(&error, done) {
-                        Some(wait) => tokio::time::sleep(wait).await,
-                        None => return Err(error),
+                        Some(wait) if done < TRIES => tokio::time::sleep(wait).await,
+                        _ => return Err(error),
                     }
                 }
             }

@@ -4,6 +4,7 @@ pub mod applications;
 pub mod assignments;
 pub mod certificates;
 pub mod directory;
+pub mod synchronization;
 
 mod credentials;
 mod failure;

@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -172,14 +174,21 @@ impl Graph {
         ));
         url.query_pairs_mut().append_pair("appid", app_id);
         let answer = inner
-            .patiently(async || {
+            .patiently(|| {
                 let request = inner.client.get(url.clone()).build();
-                let request = request
-                    .map_err(|_| no_answer(Service::Login, METADATA, "the request cannot be built"))?;
-                let call = (Service::Login, METADATA);
-                let answer =
-                    exchange(&inner.client, &*inner.observer, call, false, request, MAX_METADATA).await?;
-                if answer.status.is_success() { Ok(answer) } else { Err(failure::login(METADATA, &answer)) }
+                async move {
+                    let request = request
+                        .map_err(|_| no_answer(Service::Login, METADATA, "the request cannot be built"))?;
+                    let call = (Service::Login, METADATA);
+                    let answer =
+                        exchange(&inner.client, &*inner.observer, call, false, request, MAX_METADATA).await?;
+                    if answer.status.is_success() {
+                        Ok(answer)
+                    } else {
+                        Err(failure::login(METADATA, &answer))
+                    }
+                }
+                .boxed()
             })
             .await?;
         String::from_utf8(answer.body)
@@ -208,7 +217,7 @@ impl Inner {
         Ok(url)
     }
 
-    /// A next link gets our token, so it must lead to where we are (contract Graph 8.4 has no other rule for it).
+    /// A next link gets our token, so it must lead to where we are.
     fn next_link(&self, link: &str) -> Result<Url, &'static str> {
         let url = Url::parse(link).map_err(|_| "a link to the next page is no URL")?;
         let inside = url.path().strip_prefix(self.base.path()).is_some_and(|rest| rest.starts_with('/'));
@@ -225,13 +234,14 @@ impl Inner {
         if advanced {
             headers.insert("ConsistencyLevel", HeaderValue::from_static("eventual"));
         }
-        self.patiently(async || self.call(operation, Method::GET, url, None, headers.clone()).await).await
+        self.patiently(|| self.call(operation, Method::GET, url, None, headers.clone()).boxed()).await
     }
 
-    /// Tries a read again while that makes sense and the time lasts.
-    async fn patiently<F>(&self, act: F) -> Result<Answer, CloudError>
+    /// Tries a read again while that makes sense and the time lasts. Boxed futures: those of an `AsyncFn` cannot be
+    /// shown to be `Send` here.
+    async fn patiently<'a, F>(&self, act: F) -> Result<Answer, CloudError>
     where
-        F: AsyncFn() -> Result<Answer, CloudError>,
+        F: Fn() -> BoxFuture<'a, Result<Answer, CloudError>>,
     {
         let end = Instant::now() + self.total;
         let mut done = 0;

@@ -30,10 +30,9 @@ pub(super) fn handler(operation: &str) -> Option<Handler> {
 
 /// ResourceNotFoundException with its extra members (contract aws 2.3).
 fn not_found(cx: &Cx<'_>, kind: &str, id: &str) -> ApiError {
-    ApiError::not_found(format!("{kind} not found."))
-        .with("ResourceType", kind)
-        .with("ResourceId", id)
-        .with("RequestId", cx.request_id)
+    let error = ApiError::not_found(format!("{kind} not found.")).with("ResourceType", kind);
+    let error = if id.is_empty() { error } else { error.with("ResourceId", id) };
+    error.with("RequestId", cx.request_id)
 }
 
 /// ConflictException for a second object of the same name.

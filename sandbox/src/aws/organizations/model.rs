@@ -8,7 +8,7 @@ use crate::core::Ids;
 use crate::world::{self, AccessKey, Organization};
 
 /// The organization.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Org {
     pub id: String,
     pub management_account_id: String,
@@ -20,6 +20,13 @@ pub(crate) struct Org {
     pub access_keys: Vec<AccessKey>,
     pub paths: bool,
     pub since: Timestamp,
+}
+
+// Access keys must not print.
+impl std::fmt::Debug for Org {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Org").field("id", &self.id).field("accounts", &self.accounts).finish_non_exhaustive()
+    }
 }
 
 /// An organizational unit.

@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Equals>, ScimError> {
         if !operator.eq_ignore_ascii_case("eq") || attribute.is_empty() {
             return Err(invalid());
         }
-        let (value, after) = quoted(after.trim_start()).ok_or_else(invalid)?;
+        let (value, after) = literal(after.trim_start()).ok_or_else(invalid)?;
         out.push(Equals { attribute: attribute.to_ascii_lowercase(), value });
         rest = after.trim_start();
         if rest.is_empty() {
@@ -34,10 +34,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Equals>, ScimError> {
     }
 }
 
-/// A JSON string at the start of the text, and what follows it.
-pub(super) fn quoted(text: &str) -> Option<(String, &str)> {
+/// A JSON string or boolean at the start of the text, and what follows it.
+fn literal(text: &str) -> Option<(String, &str)> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
-    let value = stream.next()?.ok()?.as_str()?.to_owned();
+    let value = match stream.next()?.ok()? {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Bool(flag) => flag.to_string(),
+        _ => return None,
+    };
     let rest = text.get(stream.byte_offset()..)?;
     Some((value, rest))
 }

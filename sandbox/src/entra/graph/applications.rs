@@ -192,6 +192,8 @@ pub(super) fn delete(call: &mut Call, state: &mut State) -> Outcome {
         if let Some(object) = state.live_mut(kind, &id) {
             object.delete(now, lag);
         }
+        // Restoring does not bring attached policies back (9).
+        state.attached.remove(&id);
     }
     Ok(Answer::no_content())
 }

@@ -54,7 +54,8 @@ fn answer(call: &Call, state: &State, wanted: impl Fn(&Assignment) -> bool, frag
     let mut all: Vec<(String, Value)> = state
         .assignments
         .iter()
-        .filter(|a| wanted(a) && a.visible(call.view))
+        // Those of principals in the recycle bin come back with them.
+        .filter(|a| wanted(a) && a.visible(call.view) && state.find(&a.principal_id).is_some())
         .map(|a| (a.id.clone(), fields(state, a)))
         .filter(|(_, fields)| filter.as_ref().is_none_or(|f| f.matches(fields)))
         .map(|(id, fields)| (id, Value::Object(types::shown(&fields, &selection, ASSIGNMENT))))

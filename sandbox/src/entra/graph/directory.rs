@@ -52,11 +52,12 @@ pub(super) fn list(call: &Call, state: &State, kind: Kind) -> Outcome {
     let filter = types::filter(&call.query, kind.properties(), kind.type_name(), call.eventual)?;
     let selection = types::selection(&call.query, kind.properties(), kind.type_name())?;
     let seen = state.table(kind).values().filter_map(|o| Some((o, o.read(call.view)?)));
-    let all: Vec<(String, Value)> = seen
+    let all: Vec<(String, &Fields)> = seen
         .filter(|(_, fields)| filter.as_ref().is_none_or(|f| f.matches(fields)))
-        .map(|(o, fields)| (o.id.clone(), Value::Object(shown(call, kind, fields, &selection, false))))
+        .map(|(o, fields)| (o.id.clone(), fields))
         .collect();
-    call.collection(kind.segment(), all, 100, 999)
+    let show = |fields: &Fields| Value::Object(shown(call, kind, fields, &selection, false));
+    call.collection_of(kind.segment(), all, 100, 999, show)
 }
 
 pub(super) fn get(call: &Call, state: &State, kind: Kind) -> Outcome {

@@ -4,6 +4,7 @@ pub(super) mod applications;
 pub(super) mod assignments;
 mod batch;
 pub(super) mod certificates;
+mod claims_policies;
 mod deleted_items;
 pub(super) mod directory;
 pub(super) mod groups;
@@ -112,6 +113,18 @@ impl Call {
         default: usize,
         max: usize,
     ) -> Outcome {
+        self.collection_of(fragment, all, default, max, |value| value)
+    }
+
+    /// The same, of things that are only written out when they are on the page.
+    pub(super) fn collection_of<T>(
+        &self,
+        fragment: &str,
+        all: Vec<(String, T)>,
+        default: usize,
+        max: usize,
+        show: impl Fn(T) -> Value,
+    ) -> Outcome {
         let Page { items, next, count } = page(&self.query, all, default, max)?;
         let mut body = json!({ "@odata.context": self.context(fragment) });
         if let Some(count) = count {
@@ -121,7 +134,7 @@ impl Call {
             body["@odata.nextLink"] =
                 format!("{}/{}{}?{next}", self.entra.urls().graph, self.version, self.path).into();
         }
-        body["value"] = Value::Array(items);
+        body["value"] = items.into_iter().map(show).collect();
         Ok(Answer::ok(body))
     }
 
@@ -369,6 +382,15 @@ fn dispatch(call: &mut Call, state: &mut State) -> Outcome {
         Op::GetDeleted => deleted_items::get(call, state),
         Op::RestoreDeleted => deleted_items::restore(call, state),
         Op::PurgeDeleted => deleted_items::purge(call, state),
+        Op::ListPolicies => claims_policies::list(call, state),
+        Op::GetPolicy => claims_policies::get(call, state),
+        Op::CreatePolicy => claims_policies::create(call, state),
+        Op::PatchPolicy => claims_policies::patch(call, state),
+        Op::DeletePolicy => claims_policies::delete(call, state),
+        Op::PolicyAppliesTo => claims_policies::applies_to(call, state),
+        Op::ListAttachedPolicies => claims_policies::of_service_principal(call, state),
+        Op::AttachPolicy => claims_policies::attach(call, state),
+        Op::DetachPolicy => claims_policies::detach(call, state),
         Op::Synchronization(op) => synchronization::dispatch(op, call, state),
         // Handled before, because they wait for something.
         Op::Batch

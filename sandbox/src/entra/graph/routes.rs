@@ -51,6 +51,15 @@ pub(in crate::entra) enum Op {
     GetDeleted,
     RestoreDeleted,
     PurgeDeleted,
+    ListPolicies,
+    GetPolicy,
+    CreatePolicy,
+    PatchPolicy,
+    DeletePolicy,
+    PolicyAppliesTo,
+    ListAttachedPolicies,
+    AttachPolicy,
+    DetachPolicy,
     Batch,
     ValidateCredentials,
     ValidateJobCredentials,
@@ -146,6 +155,14 @@ const WRITE_DELETED: Needs = &[
     &["Directory.ReadWrite.All"],
     &["User.ReadWrite.All"],
 ];
+const READ_POLICIES: Needs = &[&["Policy.Read.All"], &["Policy.ReadWrite.ApplicationConfiguration"]];
+const WRITE_POLICIES: Needs = &[&["Policy.ReadWrite.ApplicationConfiguration"]];
+const ATTACH_POLICIES: Needs = &[
+    &["Policy.Read.All", "Application.ReadWrite.All"],
+    &["Policy.ReadWrite.ApplicationConfiguration", "Application.ReadWrite.All"],
+    &["Policy.Read.All", "Application.ReadWrite.OwnedBy"],
+    &["Policy.ReadWrite.ApplicationConfiguration", "Application.ReadWrite.OwnedBy"],
+];
 const READ_SYNC: Needs =
     &[&["Synchronization.Read.All"], &["Synchronization.ReadWrite.All"], &["Application.ReadWrite.OwnedBy"]];
 const WRITE_SYNC: Needs = &[&["Synchronization.ReadWrite.All"], &["Application.ReadWrite.OwnedBy"]];
@@ -223,6 +240,20 @@ static ROUTES: &[Route] = &[
     read("/directory/deletedItems/{id}", Op::GetDeleted, READ_DELETED),
     write("POST", "/directory/deletedItems/{id}/restore", Op::RestoreDeleted, WRITE_DELETED),
     write("DELETE", "/directory/deletedItems/{id}", Op::PurgeDeleted, WRITE_DELETED),
+    read("/policies/claimsMappingPolicies", Op::ListPolicies, READ_POLICIES),
+    read("/policies/claimsMappingPolicies/{id}", Op::GetPolicy, READ_POLICIES),
+    write("POST", "/policies/claimsMappingPolicies", Op::CreatePolicy, WRITE_POLICIES),
+    write("PATCH", "/policies/claimsMappingPolicies/{id}", Op::PatchPolicy, WRITE_POLICIES),
+    write("DELETE", "/policies/claimsMappingPolicies/{id}", Op::DeletePolicy, WRITE_POLICIES),
+    read("/policies/claimsMappingPolicies/{id}/appliesTo", Op::PolicyAppliesTo, READ_POLICIES),
+    read("/servicePrincipals/{id}/claimsMappingPolicies", Op::ListAttachedPolicies, READ_POLICIES),
+    write("POST", "/servicePrincipals/{id}/claimsMappingPolicies/$ref", Op::AttachPolicy, ATTACH_POLICIES),
+    write(
+        "DELETE",
+        "/servicePrincipals/{id}/claimsMappingPolicies/{id}/$ref",
+        Op::DetachPolicy,
+        ATTACH_POLICIES,
+    ),
     ask("/$batch", Op::Batch, ANY),
     read("/servicePrincipals/{id}/synchronization/templates", sync(SyncOp::ListTemplates), READ_SYNC),
     read("/servicePrincipals/{id}/synchronization/templates/{id}", sync(SyncOp::GetTemplate), READ_SYNC),

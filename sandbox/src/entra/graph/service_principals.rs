@@ -70,5 +70,7 @@ pub(super) fn delete(call: &mut Call, state: &mut State) -> Outcome {
     if let Some(object) = state.live_mut(Kind::ServicePrincipal, &id) {
         object.delete(core.clock.now(), lag);
     }
+    // Restoring does not bring attached policies back (9).
+    state.attached.remove(&id);
     Ok(Answer::no_content())
 }

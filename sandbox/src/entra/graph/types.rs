@@ -277,6 +277,15 @@ pub(in crate::entra) const ASSIGNMENT: &[Property] = &[
     p("resourceId", Text).rw(),
 ];
 
+/// claimsMappingPolicy (3.2).
+pub(in crate::entra) const CLAIMS_POLICY: &[Property] = &[
+    p("id", Text).eq(),
+    p("deletedDateTime", Text),
+    p("definition", Texts).rw(),
+    p("displayName", Text).rw().starts().required(),
+    p("isOrganizationDefault", Bool).rw(),
+];
+
 /// applicationTemplate (1.1).
 pub(in crate::entra) const TEMPLATE: &[Property] = &[
     p("id", Text),

@@ -17,6 +17,8 @@ use crate::entra::state::{Kind, after};
 
 /// At most this many membership changes in one PATCH (AWS contract 4.3).
 const MEMBERS: usize = 100;
+/// After so many unanswered calls in a row the target counts as unreachable.
+const SILENCE: u32 = 3;
 /// Retries in quarantine, in hours; then daily (5.7).
 const RETRIES: [i64; 3] = [6, 12, 24];
 /// A job that stays in quarantine is switched off after four weeks.
@@ -115,6 +117,7 @@ fn prepare(
         counts: Counts::default(),
         full: job.initial,
         forced: job.force_deletes,
+        silent: 0,
     };
     job.initial = false;
     job.force_deletes = false;
@@ -199,6 +202,8 @@ pub(super) struct Run {
     pub(super) full: bool,
     /// Deletions are allowed whatever their number.
     pub(super) forced: bool,
+    /// Calls in a row that were not answered.
+    pub(super) silent: u32,
 }
 
 /// What was done for one object.
@@ -245,10 +250,15 @@ impl Run {
     fn book(&mut self, outcome: Result<Done, ScimError>) -> Result<(), Abort> {
         self.counts.imported += 1;
         match outcome {
-            Ok(Done::Created | Done::Updated) => self.counts.exported += 1,
-            Ok(Done::Nothing | Done::NotAllowed) => {}
-            Err(error) if error.fatal() => return Err(Abort::Target(error)),
+            Ok(done) => {
+                self.silent = 0;
+                self.counts.exported += u64::from(matches!(done, Done::Created | Done::Updated));
+            }
             Err(error) => {
+                self.silent = if matches!(error, ScimError::Unreachable(_)) { self.silent + 1 } else { 0 };
+                if error.unauthorized() || self.silent >= SILENCE {
+                    return Err(Abort::Target(error));
+                }
                 tracing::debug!(%error, "object escrowed");
                 self.counts.escrowed += 1;
             }
@@ -389,7 +399,16 @@ impl Run {
             }
             None if !mapping.adds => return Ok(Done::NotAllowed),
             None => {
-                let created = scim.create(path, &mapping::resource(mapping.kind, &values)).await?;
+                let created = match scim.create(path, &mapping::resource(mapping.kind, &values)).await {
+                    // An earlier attempt did land, though its answer was lost.
+                    Err(ScimError::Status(409, why)) => {
+                        let (attribute, value) =
+                            mapping.matching(&values).first().copied().unwrap_or_default();
+                        let found = scim.find(path, attribute, value).await?;
+                        found.ok_or(ScimError::Status(409, why))?
+                    }
+                    other => other?,
+                };
                 self.counts.exports += 1;
                 (Done::Created, created["id"].as_str().unwrap_or_default().to_owned(), values)
             }

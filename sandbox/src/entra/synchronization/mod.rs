@@ -13,14 +13,14 @@ mod secrets;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::errors::GraphError;
 use super::graph::directory::resolve;
 use super::graph::{Answer, Call, Outcome};
 use super::state::{Kind, State, after, iso};
-use jobs::Job;
+use jobs::{Job, Quarantine};
 
 pub(super) use secrets::validate_credentials;
 
@@ -44,6 +44,18 @@ pub(super) enum Op {
     GetSecrets,
     PutSecrets,
 }
+
+/// Reasons for quarantine (5.7).
+const REASONS: [&str; 8] = [
+    "EncounteredBaseEscrowThreshold",
+    "EncounteredTotalEscrowThreshold",
+    "EncounteredEscrowProportionThreshold",
+    "EncounteredQuarantineException",
+    "QuarantinedOnDemand",
+    "TooManyDeletes",
+    "IngestionInterrupted",
+    "Unknown",
+];
 
 /// Provisioning of one service principal.
 #[derive(Clone, Default)]
@@ -69,12 +81,35 @@ impl Synchronization {
         self.jobs.iter_mut().find(|j| j.id == id)
     }
 
+    /// Puts every job into quarantine for one of the published reasons (5.7); answers whether there was one.
+    ///
+    /// # Errors
+    /// The reason is none of them.
+    pub(super) fn quarantine(&mut self, reason: &str, now: Timestamp) -> Result<bool, GraphError> {
+        let known = REASONS.into_iter().find(|known| *known == reason);
+        let reason =
+            known.ok_or_else(|| GraphError::bad(format!("'{reason}' is no reason for quarantine.")))?;
+        for job in &mut self.jobs {
+            job.quarantine = Some(Quarantine {
+                reason,
+                code: reason.to_owned(),
+                message: "The synchronization job was put into quarantine.".to_owned(),
+                since: now,
+                count: 1,
+                next_attempt: after(now, SignedDuration::from_hours(6)),
+            });
+            job.next_run = job.active.then(|| after(now, SignedDuration::from_hours(6)));
+        }
+        Ok(!self.jobs.is_empty())
+    }
+
     /// For independent checks: jobs with status and links, keys of secrets without values.
     pub(super) fn state(&self) -> Value {
         let jobs = self.jobs.iter().map(|job| {
             let mut shown = job.json(self);
             shown["schema"] = job.schema.clone().unwrap_or_default();
             shown["nextRun"] = job.next_run.map(iso).into();
+            shown["running"] = job.running.into();
             let links: BTreeMap<&String, Value> = job
                 .links
                 .iter()

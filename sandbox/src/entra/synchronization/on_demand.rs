@@ -46,7 +46,7 @@ pub(in crate::entra) async fn run(call: &mut Call) -> Outcome {
         let mut state = entra.state_now();
         job_of(call, &mut state, &id)?.links.clone()
     };
-    let mut run = Run { links, counts: Counts::default(), full: true, forced: false };
+    let mut run = Run { links, counts: Counts::default(), full: true, forced: false, silent: 0 };
     let outcome = provision(call, &snapshot, &subject, &mut run).await;
     {
         let mut state = entra.state_now();

@@ -30,8 +30,8 @@ pub(super) enum ScimError {
 
 impl ScimError {
     /// Whether no other call would fare better.
-    pub(super) const fn fatal(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Status(401 | 403, _))
+    pub(super) const fn unauthorized(&self) -> bool {
+        matches!(self, Self::Status(401 | 403, _))
     }
 }
 
@@ -61,7 +61,7 @@ impl Scim {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .no_proxy()
-            .timeout(Duration::from_secs(30))
+            .timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none());
         if let Ok(ca) = reqwest::Certificate::from_pem(urls.scim_ca_pem.as_bytes()) {
             builder = builder.tls_certs_only([ca]);

@@ -101,7 +101,7 @@ async fn members_are_direct_or_transitive() {
     let cast = format!("/groups/{group}/transitiveMembers/microsoft.graph.user?$count=true");
     desk.must(400, "GET", &cast, None).await;
     let request = Request::get(format!("/v1.0{cast}"))
-        .header("authorization", format!("Bearer {}", desk.token))
+        .header("authorization", desk.bearer())
         .header("consistencylevel", "eventual");
     let (status, people) = answer(desk.raw(request, None).await).await;
     assert_eq!((status, &people["@odata.count"]), (200, &json!(2)));
@@ -109,7 +109,7 @@ async fn members_are_direct_or_transitive() {
 
 #[tokio::test]
 async fn permissions_decide() {
-    let mut desk = Desk::new().await;
+    let desk = Desk::new().await;
     let (application, _, id) = desk.application().await;
     let client = desk.entra.facts().client_id;
     desk.entra.set_permissions(&client, &["User.ReadBasic.All", "Application.ReadWrite.OwnedBy"]);
@@ -170,7 +170,7 @@ async fn faults_strike_as_graph_would() {
         retry_after: Some(2.128),
     };
     desk.core.faults.add(rule(FaultKind::Throttle, "GET /users"));
-    let request = Request::get("/v1.0/users").header("authorization", format!("Bearer {}", desk.token));
+    let request = Request::get("/v1.0/users").header("authorization", desk.bearer());
     let throttled = desk.raw(request, None).await;
     assert_eq!(
         (throttled.status().as_u16(), &throttled.headers()["retry-after"]),
@@ -239,4 +239,29 @@ async fn administrators_act_and_the_world_shows_it() {
     again.tenant = entra.world();
     let twin = Desk::of(&again).await;
     assert_eq!(twin.entra.world(), again.tenant);
+}
+
+#[tokio::test]
+async fn a_big_tenant_is_read_in_no_time() {
+    let mut big = world();
+    for at in 0..5000 {
+        let (name, display) = (format!("p{at}@acme.example"), format!("Person {at}"));
+        big.tenant.users.push(crate::world::User {
+            user_principal_name: name,
+            display_name: display,
+            ..Default::default()
+        });
+    }
+    let began = std::time::Instant::now();
+    let desk = Desk::of(&big).await;
+    let mut path = "/users?$select=id,userPrincipalName".to_owned();
+    let mut seen = 0;
+    loop {
+        let page = desk.must(200, "GET", &path, None).await;
+        seen += page["value"].as_array().unwrap().len();
+        let Some(next) = page["@odata.nextLink"].as_str() else { break };
+        path = next.strip_prefix(&format!("{}/v1.0", super::GRAPH)).unwrap().to_owned();
+    }
+    assert_eq!(seen, 5003);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }

@@ -108,7 +108,8 @@ async fn a_certificate_is_three_records_and_its_key_shows_only_when_selected() {
     );
     let (status, xml) = desk.login_text(&metadata).await;
     assert_eq!(status, 200);
-    assert!(xml.contains(made["key"].as_str().unwrap()));
+    assert_eq!(xml.matches(made["key"].as_str().unwrap()).count(), 3, "two descriptors and the signature");
+    assert!(!xml.contains("<ds:SignatureValue></ds:SignatureValue>"));
     assert!(xml.contains("entityID=\"https://sts.windows.net/11111111-2222-3333-4444-555555555555/\""));
     // Removal: the arrays without its records.
     let none = json!({ "keyCredentials": [], "passwordCredentials": [] });
@@ -151,6 +152,45 @@ async fn people_sign_in_once_everything_is_there() {
 }
 
 #[tokio::test]
+async fn a_claims_policy_takes_over_the_claims() {
+    let desk = Desk::new().await;
+    let client = desk.entra.facts().client_id;
+    let more = [&super::ALL[..], &["Policy.ReadWrite.ApplicationConfiguration"]].concat();
+    desk.entra.set_permissions(&client, &more);
+    desk.must(403, "GET", "/policies/claimsMappingPolicies", None).await;
+    desk.sign_in().await;
+    let (_, app_id, id) = saml(&desk).await;
+    let made = certificate(&desk, &id, &in_days(&desk, 100)).await;
+    let thumbprint = json!({ "preferredTokenSigningKeyThumbprint": made["thumbprint"] });
+    desk.must(204, "PATCH", &format!("/servicePrincipals/{id}"), Some(thumbprint)).await;
+    desk.assign(&id, &desk.user_id("ada").await).await;
+    let name_id = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
+    let tag = "https://aws.amazon.com/SAML/Attributes/AccessControl:Department";
+    let definition = json!({ "ClaimsMappingPolicy": { "Version": 1, "IncludeBasicClaimSet": "false", "ClaimsSchema": [
+        { "Source": "user", "ID": "mail", "SamlClaimType": name_id },
+        { "Source": "user", "ID": "department", "SamlClaimType": tag },
+    ] } });
+    let wrong =
+        json!({ "displayName": "x", "definition": [definition.to_string().replace("Version", "version")] });
+    desk.must(400, "POST", "/policies/claimsMappingPolicies", Some(wrong)).await;
+    let body = json!({ "displayName": "x", "definition": [definition.to_string()] });
+    let policy = desk.must(201, "POST", "/policies/claimsMappingPolicies", Some(body)).await;
+    let policy = policy["id"].as_str().unwrap();
+    let attach =
+        json!({ "@odata.id": format!("{}/v1.0/policies/claimsMappingPolicies/{policy}", super::GRAPH) });
+    let path = format!("/servicePrincipals/{id}/claimsMappingPolicies");
+    desk.must(204, "POST", &format!("{path}/$ref"), Some(attach.clone())).await;
+    desk.must(400, "POST", &format!("{path}/$ref"), Some(attach)).await;
+    assert_eq!(desk.get(&path).await.1["value"][0]["id"], policy);
+    desk.entra.update_user("ada@acme.example", &json!({ "mail": "countess@acme.example" })).unwrap();
+    let facts = desk.entra.sign_in("ada@acme.example", &app_id).unwrap();
+    assert_eq!(facts.name_id, "countess@acme.example");
+    assert_eq!(facts.attributes, [(tag.to_owned(), vec!["Engineering".to_owned()])]);
+    desk.must(204, "DELETE", &format!("{path}/{policy}/$ref"), None).await;
+    assert_eq!(desk.entra.sign_in("ada@acme.example", &app_id).unwrap().name_id, "ada@acme.example");
+}
+
+#[tokio::test]
 async fn enabled_roles_cannot_be_removed() {
     let desk = Desk::new().await;
     let (application, ..) = desk.application().await;
@@ -180,7 +220,6 @@ async fn deletion_is_soft_and_takes_the_service_principal_along() {
     desk.must(200, "GET", &format!("/servicePrincipals/{id}"), None).await;
     desk.must(204, "DELETE", &format!("/applications/{application}"), None).await;
     desk.core.clock.advance(SignedDuration::from_hours(24 * 31));
-    let mut desk = desk;
     desk.sign_in().await;
     desk.must(404, "GET", &format!("/directory/deletedItems/{application}"), None).await;
 }

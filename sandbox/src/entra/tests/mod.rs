@@ -3,10 +3,9 @@
 mod directory;
 mod federation;
 mod provisioning;
-mod scim_target;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -77,7 +76,7 @@ fn world() -> World {
 struct Desk {
     core: Arc<Core>,
     entra: Arc<Entra>,
-    token: String,
+    token: Mutex<String>,
 }
 
 impl Desk {
@@ -89,12 +88,12 @@ impl Desk {
         let core = Arc::new(Core::new(Profile::fast(), 7));
         let entra = Entra::new(core.clone(), world);
         entra.set_urls(GRAPH, AUTHORITY, "", "");
-        let mut desk = Self { core, entra, token: String::new() };
+        let desk = Self { core, entra, token: Mutex::default() };
         desk.sign_in().await;
         desk
     }
 
-    async fn sign_in(&mut self) {
+    async fn sign_in(&self) {
         let facts = self.entra.facts();
         let form = format!(
             "client_id={}&client_secret={}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&grant_type=client_credentials",
@@ -102,7 +101,7 @@ impl Desk {
         );
         let (status, body) = self.post_form(&format!("/{}/oauth2/v2.0/token", facts.tenant_id), &form).await;
         assert_eq!(status, 200, "{body}");
-        self.token = body["access_token"].as_str().unwrap().to_owned();
+        *self.token.lock().unwrap() = body["access_token"].as_str().unwrap().to_owned();
     }
 
     async fn post_form(&self, path: &str, form: &str) -> (u16, Value) {
@@ -130,8 +129,12 @@ impl Desk {
         let request = Request::builder()
             .method(method)
             .uri(format!("/v1.0{path}"))
-            .header("authorization", format!("Bearer {}", self.token));
+            .header("authorization", self.bearer());
         answer(self.raw(request, body).await).await
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token.lock().unwrap())
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {

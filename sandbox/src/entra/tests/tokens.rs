@@ -48,7 +48,7 @@ async fn refuses_tokens_in_oauth_words() {
 #[tokio::test]
 async fn tokens_carry_roles_and_end_after_an_hour_of_the_clouds() {
     let desk = Desk::new().await;
-    let claims = URL_SAFE_NO_PAD.decode(desk.token.split('.').nth(1).unwrap()).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(desk.bearer().split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     assert_eq!(claims["tid"], TENANT);
     assert!(claims["roles"].as_array().unwrap().contains(&json!("User.Read.All")));

@@ -1,0 +1,135 @@
+//! The two metadata documents: AWS's is read, Entra's is published.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt as _;
+use sha2::{Digest as _, Sha256};
+
+use super::desired::ServiceProvider;
+use super::finding::{Finding, Part};
+use super::handoff::{METADATA_KEY, NEXT_CERTIFICATE_KEY, config_map_name};
+use super::observed::SigningCertificate;
+use crate::api::v1alpha1::IdentityFederation;
+use crate::api::{ConfigMapKeyRef, PublishedMetadata};
+use crate::clients::entra::Graph;
+use crate::clients::saml::{IdentityProviderMetadata, ServiceProviderMetadata, sha256_thumbprint};
+use crate::controllers::context::Context;
+use crate::problem::{Class, Problem};
+use crate::status::Reason;
+
+/// AWS's service provider metadata from its ConfigMap.
+pub async fn service_provider(
+    object: &IdentityFederation,
+    context: &Context,
+) -> Result<ServiceProvider, Finding> {
+    let namespace = object.namespace().unwrap_or_default();
+    let from = &object.spec.aws.identity_center.service_provider_metadata.config_map_key_ref;
+    let text = context
+        .config_map_value(&namespace, &from.name, &from.key)
+        .await
+        .map_err(|problem| awaiting(&problem, from, &namespace))?;
+    let read = ServiceProviderMetadata::parse(&text).map_err(|error| {
+        Finding::new(
+            Part::Saml,
+            Class::Blocked,
+            Reason::MetadataInvalid,
+            format!("ConfigMap {}, key {}: {error}", from.name, from.key),
+        )
+    })?;
+    Ok(ServiceProvider { entity_id: read.entity_id, reply_urls: read.acs_urls })
+}
+
+/// A ConfigMap that is not there is a step that is left to a person.
+fn awaiting(problem: &Problem, from: &ConfigMapKeyRef, namespace: &str) -> Finding {
+    if problem.reason != Reason::ConfigMapNotFound {
+        return Finding::of(Part::Saml, problem);
+    }
+    Finding::new(
+        Part::Saml,
+        Class::Blocked,
+        Reason::AwaitingHandoff,
+        format!(
+            "download the service provider metadata in the IAM Identity Center console and put it into ConfigMap {}, \
+             key {}, of namespace {namespace} (see status.handoff)",
+            from.name, from.key
+        ),
+    )
+}
+
+/// What was published before, as far as it can be read.
+async fn published(
+    object: &IdentityFederation,
+    context: &Context,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let namespace = object.namespace().unwrap_or_default();
+    let map = context.config_map(&namespace, &config_map_name(&object.name_any())).await?;
+    Ok(map.and_then(|m| m.data).unwrap_or_default())
+}
+
+/// Fetches Entra's metadata, and publishes it when it means something else than what is published. The document's
+/// id and signature differ on every fetch and mean nothing.
+///
+/// # Errors
+/// A document that cannot be fetched or read, or does not show the active certificate yet.
+pub async fn publish(
+    object: &IdentityFederation,
+    context: &Context,
+    graph: &Graph,
+    app_id: &str,
+    active: &str,
+    successor: Option<&SigningCertificate>,
+) -> Result<(PublishedMetadata, bool), Finding> {
+    let of_problem = |problem: Problem| Finding::of(Part::Certificate, &problem);
+    let fetched = graph
+        .federation_metadata(app_id)
+        .await
+        .map_err(|e| of_problem(Problem::from_cloud(e, "fetch the federation metadata")))?;
+    let meaning = Meaning::of(&fetched).map_err(|error| {
+        Finding::new(
+            Part::Certificate,
+            Class::Transient,
+            Reason::MetadataInvalid,
+            format!("Entra's federation metadata of application {app_id}: {error}; trying again"),
+        )
+    })?;
+    if !meaning.certificates.contains(active) {
+        return Err(Finding::pending(
+            Part::Certificate,
+            format!("Entra's federation metadata does not show certificate {active} yet"),
+        ));
+    }
+    let old = published(object, context).await.map_err(of_problem)?;
+    let text = match old.get(METADATA_KEY) {
+        Some(text) if Meaning::of(text).is_ok_and(|m| m == meaning) => text.clone(),
+        _ => fetched,
+    };
+    let sha256 = hex::encode(Sha256::digest(&text));
+    let mut data = BTreeMap::from([(METADATA_KEY.to_owned(), text)]);
+    if let Some(next) = successor {
+        data.insert(NEXT_CERTIFICATE_KEY.to_owned(), next.pem());
+    }
+    let name = config_map_name(&object.name_any());
+    let written = context.apply_config_map(object, &name, data).await.map_err(of_problem)?;
+    let config_map_key_ref = ConfigMapKeyRef { name, key: METADATA_KEY.to_owned() };
+    Ok((PublishedMetadata { config_map_key_ref, sha256 }, written))
+}
+
+/// What a document means for AWS.
+#[derive(Debug, PartialEq, Eq)]
+struct Meaning {
+    entity_id: String,
+    sso_urls: BTreeSet<String>,
+    /// SHA-256 thumbprints.
+    certificates: BTreeSet<String>,
+}
+
+impl Meaning {
+    fn of(text: &str) -> Result<Self, crate::clients::saml::MetadataError> {
+        let read = IdentityProviderMetadata::parse(text)?;
+        Ok(Self {
+            entity_id: read.entity_id,
+            sso_urls: read.sso_urls.into_iter().collect(),
+            certificates: read.certificates.iter().map(|der| sha256_thumbprint(der)).collect(),
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! IdentityFederation: the enterprise application in Entra, the instance in AWS, and what people must do between
+//! them. The two sides go on without each other.
+
+mod apply;
+mod cleanup;
+mod desired;
+mod entra;
+mod finding;
+mod handoff;
+mod instance;
+mod intents;
+mod ledger;
+mod metadata;
+mod observed;
+mod plan;
+mod plan_assignments;
+mod plan_certificates;
+mod status;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
+use crate::controllers::context::Context;
+use crate::controllers::{Cleanup, Outcome, Reconciler};
+use crate::problem::Class;
+
+/// Reconciles federations.
+#[derive(Debug, Default)]
+pub struct IdentityFederationReconciler {
+    memory: intents::Memory,
+}
+
+#[async_trait::async_trait]
+impl Reconciler for IdentityFederationReconciler {
+    type Kind = IdentityFederation;
+
+    async fn reconcile(
+        &self,
+        object: &IdentityFederation,
+        context: &Context,
+    ) -> Outcome<IdentityFederationStatus> {
+        if object.spec.suspend {
+            return status::suspended(object, context.clock.now());
+        }
+        let (entra, aws) = tokio::join!(
+            Box::pin(entra::pass(object, context, &self.memory)),
+            Box::pin(instance::look(object, context))
+        );
+        let failed = entra.findings.iter().chain(&aws.finding).any(|f| f.class == Some(Class::Transient));
+        let patient = self.memory.is_patient(&observed::uid(object), failed);
+        status::assemble(object, context.clock.now(), patient, entra, aws)
+    }
+
+    async fn cleanup(
+        &self,
+        object: &IdentityFederation,
+        context: &Context,
+    ) -> Cleanup<IdentityFederationStatus> {
+        let cleanup = cleanup::cleanup(object, context).await;
+        if matches!(cleanup, Cleanup::Done) {
+            self.memory.forget(&observed::uid(object));
+        }
+        cleanup
+    }
+}

@@ -1,0 +1,213 @@
+//! Who is to be assigned and who is to lose it: pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::desired::{Resolution, Wanted};
+use super::finding::{Finding, Part};
+use super::ledger::{Entry, Ledger};
+use super::observed::{AppRole, AppRoleAssignment, DEFAULT_ROLE};
+use super::plan::Step;
+use crate::problem::Class;
+use crate::status::Reason;
+
+/// How many principals a message names.
+const NAMED: usize = 5;
+
+/// What is to be done about assignments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssignmentPlan {
+    /// Calls to Entra.
+    pub steps: Vec<Step>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// The ledger as it must be stored before the first call.
+    pub ledger: Ledger,
+}
+
+/// The role that gives access (contract Graph 4.1): `User`, else the only one that people can have.
+fn role(roles: &[AppRole]) -> Option<&str> {
+    let usable =
+        || roles.iter().filter(|r| r.is_enabled && r.allowed_member_types.iter().any(|t| t == "User"));
+    if roles.is_empty() {
+        return Some(DEFAULT_ROLE);
+    }
+    let mut named: Vec<&str> = usable().filter(|r| r.display_name == "User").map(|r| r.id.as_str()).collect();
+    named.sort_unstable();
+    if let Some(first) = named.first() {
+        return Some(first);
+    }
+    let mut all = usable();
+    match (all.next(), all.next()) {
+        (Some(only), None) => Some(&only.id),
+        _ => None,
+    }
+}
+
+/// Decides. `grace` is how long a new assignment may stay invisible.
+pub fn plan(
+    wanted: &Wanted,
+    roles: &[AppRole],
+    present: &[AppRoleAssignment],
+    ledger: &Ledger,
+    now: Timestamp,
+    grace: Duration,
+) -> AssignmentPlan {
+    let mut plan = AssignmentPlan { ledger: ledger.clone(), ..AssignmentPlan::default() };
+    let Some(role) = role(roles) else {
+        plan.findings.push(Finding::new(
+            Part::Assignments,
+            Class::Blocked,
+            Reason::AppRoleNotFound,
+            "the application has no enabled role `User` and not exactly one other that people can have; \
+             enable one role with allowedMemberTypes User in Entra",
+        ));
+        return plan;
+    };
+    let held: BTreeSet<&str> =
+        present.iter().filter(|a| a.app_role_id == role).map(|a| a.principal_id.as_str()).collect();
+
+    // Sorted, so that of two names of one principal always the same one is entered.
+    let mut principals = wanted.principals.clone();
+    principals.sort();
+    principals.dedup();
+    let named: BTreeSet<&str> = principals.iter().map(|p| p.reference.as_str()).collect();
+    let mut desired: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut successors: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut replaced = Vec::new();
+    for principal in &principals {
+        let Resolution::Found(id) = &principal.resolution else { continue };
+        let reference = principal.reference.as_str();
+        successors.insert(reference, id);
+        let predecessor = ledger.iter().find(|(other, e)| *other != id && e.reference == reference);
+        match predecessor {
+            Some((old, _)) if !ledger.contains_key(id) && !wanted.approved.contains(id) => {
+                replaced.push(format!("{reference} is now {id} and was {old}"));
+            }
+            _ => {
+                desired.entry(id).or_insert(reference);
+            }
+        }
+    }
+
+    // Stated removals: the spec no longer names them, or an approved successor carries the name.
+    for (id, entry) in ledger.iter().filter(|(id, _)| !desired.contains_key(id.as_str())) {
+        let succeeded = successors.get(entry.reference.as_str()).is_some_and(|s| desired.contains_key(s));
+        if named.contains(entry.reference.as_str()) && !succeeded {
+            continue;
+        }
+        let mut gone = true;
+        for assignment in present.iter().filter(|a| a.principal_id == *id && a.app_role_id == role) {
+            gone = false;
+            plan.steps.push(Step::Withdraw {
+                assignment: assignment.id.clone(),
+                principal: id.clone(),
+                who: entry.reference.clone(),
+            });
+        }
+        let age = now.duration_since(entry.since);
+        if gone && age >= SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX) {
+            plan.ledger.remove(id);
+        } else if gone {
+            // It may have been assigned a moment ago and show up later: a stranger nobody would remove.
+            plan.findings.push(Finding::pending(
+                Part::Assignments,
+                format!(
+                    "{} was assigned a moment ago and is taken away as soon as Entra shows it",
+                    entry.reference
+                ),
+            ));
+        }
+    }
+
+    for (id, reference) in &desired {
+        let since = ledger.get(*id).map_or(now, |e| e.since);
+        plan.ledger.insert((*id).to_owned(), Entry { reference: (*reference).to_owned(), since });
+        if !held.contains(id) {
+            plan.steps.push(Step::Assign {
+                principal: (*id).to_owned(),
+                role: role.to_owned(),
+                who: (*reference).to_owned(),
+            });
+        }
+    }
+
+    let certain =
+        principals.iter().all(|p| matches!(p.resolution, Resolution::Found(_))) && replaced.is_empty();
+    if wanted.exclusive && certain {
+        let withdrawn: BTreeSet<String> = plan
+            .steps
+            .iter()
+            .filter_map(|s| match s {
+                Step::Withdraw { assignment, .. } => Some(assignment.clone()),
+                _ => None,
+            })
+            .collect();
+        for assignment in present {
+            let kept =
+                desired.contains_key(assignment.principal_id.as_str()) && assignment.app_role_id == role;
+            if !kept && !withdrawn.contains(&assignment.id) {
+                plan.steps.push(Step::Expel {
+                    assignment: assignment.id.clone(),
+                    principal: assignment.principal_id.clone(),
+                    who: format!("{} \"{}\"", assignment.principal_type, assignment.principal_display_name),
+                });
+            }
+        }
+    }
+
+    plan.findings.extend(complaints(&principals));
+    if !replaced.is_empty() {
+        plan.findings.push(Finding::new(
+            Part::Assignments,
+            Class::Guarded,
+            Reason::PrincipalIdentityChanged,
+            format!(
+                "another object carries a name that was assigned before: {}; approve it with the annotation \
+                 causeway.dev/approve-principal=<new id>, or name the principal by entraObjectId",
+                shortened(&replaced)
+            ),
+        ));
+    }
+    plan.steps.sort();
+    plan.steps.dedup();
+    plan
+}
+
+/// What is wrong with the names, in one finding.
+fn complaints(principals: &[super::desired::WantedPrincipal]) -> Option<Finding> {
+    let mut wrong = Vec::new();
+    for principal in principals {
+        match &principal.resolution {
+            Resolution::Missing => wrong.push(format!("{} does not exist", principal.reference)),
+            Resolution::Ambiguous(ids) => wrong.push(format!(
+                "{} is ambiguous, name it by entraObjectId: {}",
+                principal.reference,
+                shortened(ids)
+            )),
+            Resolution::Unsuitable(why) => wrong.push(format!("{} {why}", principal.reference)),
+            Resolution::Found(_) | Resolution::Unknown => {}
+        }
+    }
+    (!wrong.is_empty()).then(|| {
+        Finding::new(
+            Part::Assignments,
+            Class::Blocked,
+            Reason::PrincipalNotFound,
+            format!(
+                "{}; create it in Entra or correct spec.entra.application.assignments (nobody loses access by this)",
+                shortened(&wrong)
+            ),
+        )
+    })
+}
+
+fn shortened(texts: &[String]) -> String {
+    let mut text = texts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if texts.len() > NAMED {
+        text.push_str(&format!(" and {} more", texts.len() - NAMED));
+    }
+    text
+}

@@ -1,0 +1,115 @@
+//! Which signing certificate is made or activated: pure.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::desired::CertificatePolicy;
+use super::finding::{Finding, Part};
+use super::observed::SigningCertificate;
+use super::plan::Step;
+use crate::problem::Class;
+use crate::status::Reason;
+
+/// What is to be done about certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificatePlan {
+    /// At most one call.
+    pub step: Option<Step>,
+    /// What is wrong, or waited for.
+    pub finding: Option<Finding>,
+    /// SHA-256 of the certificate that Entra signs with, while it is valid.
+    pub active: Option<String>,
+    /// The successor that waits to be imported in AWS.
+    pub successor: Option<SigningCertificate>,
+}
+
+/// Decides. `thumbprint` is the service provider's active one.
+pub fn plan(
+    policy: &CertificatePolicy,
+    acknowledged: &BTreeSet<String>,
+    certificates: &[SigningCertificate],
+    thumbprint: Option<&str>,
+    now: Timestamp,
+) -> CertificatePlan {
+    if policy.rotate_before >= policy.lifetime {
+        let finding = Finding::new(
+            Part::Certificate,
+            Class::Invalid,
+            Reason::InvalidSpec,
+            "spec.entra.signingCertificate.rotateBefore must be shorter than lifetime",
+        );
+        return CertificatePlan { finding: Some(finding), ..CertificatePlan::default() };
+    }
+    let active = active(certificates, thumbprint);
+    let usable = certificates.iter().filter(|c| c.not_after > now);
+    let Some(active) = active.filter(|a| a.not_after > now) else {
+        // Nothing valid is active, so nothing can be broken: ours is activated at once. A stranger's is only when
+        // somebody said that AWS has it.
+        let candidate = usable
+            .filter(|c| c.name.starts_with(&policy.subject_prefix) || acknowledged.contains(&c.sha256))
+            .max_by_key(|c| (acknowledged.contains(&c.sha256), c.not_after, &c.sha256));
+        return CertificatePlan {
+            step: Some(candidate.map_or_else(|| create(policy, certificates, false), activate)),
+            finding: active.map(|old| {
+                Finding::new(
+                    Part::Certificate,
+                    Class::Pending,
+                    Reason::CertificateExpired,
+                    format!(
+                        "the active signing certificate ended at {}; a new one takes its place",
+                        old.not_after
+                    ),
+                )
+            }),
+            ..CertificatePlan::default()
+        };
+    };
+    let mut plan = CertificatePlan { active: Some(active.sha256.clone()), ..CertificatePlan::default() };
+    let rotation = active.not_after.checked_sub(policy.rotate_before).unwrap_or(Timestamp::MIN);
+    if now < rotation {
+        return plan;
+    }
+    let successor =
+        usable.filter(|c| c.not_after > active.not_after).max_by_key(|c| (c.not_after, &c.sha256));
+    match successor {
+        None => plan.step = Some(create(policy, certificates, true)),
+        Some(next) if acknowledged.contains(&next.sha256) => plan.step = Some(activate(next)),
+        Some(next) => {
+            plan.finding = Some(Finding::resting(
+                Part::Certificate,
+                Reason::CertificateRotation,
+                format!(
+                    "the active signing certificate ends at {}; import its successor {} in AWS and acknowledge it \
+                     (see status.handoff)",
+                    active.not_after, next.sha256
+                ),
+            ));
+            plan.successor = Some(next.clone());
+        }
+    }
+    plan
+}
+
+/// The certificate that Entra signs with.
+pub fn active<'a>(
+    certificates: &'a [SigningCertificate],
+    thumbprint: Option<&str>,
+) -> Option<&'a SigningCertificate> {
+    certificates.iter().find(|c| thumbprint.is_some_and(|t| t.eq_ignore_ascii_case(&c.sha1)))
+}
+
+fn activate(certificate: &SigningCertificate) -> Step {
+    Step::ActivateCertificate { sha1: certificate.sha1.clone(), sha256: certificate.sha256.clone() }
+}
+
+/// The next free number: a certificate is looked for by its subject before and after it is made.
+fn create(policy: &CertificatePolicy, certificates: &[SigningCertificate], successor: bool) -> Step {
+    let highest = certificates
+        .iter()
+        .filter_map(|c| c.name.strip_prefix(&policy.subject_prefix)?.parse::<u32>().ok())
+        .max()
+        .unwrap_or_default();
+    let subject = format!("{}{}", policy.subject_prefix, highest.saturating_add(1));
+    Step::CreateCertificate { subject, hours: policy.lifetime.as_hours(), successor }
+}

@@ -1,0 +1,178 @@
+//! Carries a plan out, as far as it can be done now.
+
+use std::collections::BTreeSet;
+
+use super::ledger::Ledger;
+use super::observe::Observed;
+use super::principals;
+use crate::api::v1alpha1::PermissionSetBinding;
+use crate::clients::CloudError;
+use crate::clients::aws::assignments::Assignment;
+use crate::controllers::context::Context;
+use crate::engine::plan_assignments::Grant;
+use crate::engine::plan_set::SetStep;
+use crate::engine::tracker::NotNow;
+use crate::engine::{Instance, Request, Submitted};
+use crate::problem::Problem;
+use crate::telemetry::Audit;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The permission set was created.
+    pub created_set: bool,
+    /// So many edits of the permission set were made.
+    pub edits: usize,
+    /// So many creations were asked for.
+    pub creations: usize,
+    /// So many removals were asked for.
+    pub removals: usize,
+    /// So many provisionings were asked for.
+    pub provisionings: usize,
+    /// What stopped one side.
+    pub problem: Option<Problem>,
+}
+
+impl Applied {
+    /// Whether anything was begun or changed.
+    #[must_use]
+    pub const fn did_something(&self) -> bool {
+        self.created_set || self.edits + self.creations + self.removals + self.provisionings > 0
+    }
+}
+
+/// Whether to go on with more of the same.
+enum Go {
+    On,
+    Stop,
+}
+
+struct Hands<'a> {
+    instance: &'a Instance,
+    audit: &'a Audit,
+    done: Applied,
+}
+
+impl Hands<'_> {
+    async fn ask(&mut self, request: Request) -> Go {
+        match self.instance.submit(&request, self.audit).await {
+            Submitted::Begun => {
+                match request {
+                    Request::Create(_) => self.done.creations += 1,
+                    Request::Delete(_) => self.done.removals += 1,
+                    Request::Provision { .. } => self.done.provisionings += 1,
+                }
+                Go::On
+            }
+            Submitted::Done | Submitted::Failed | Submitted::NotNow(NotNow::Busy) => Go::On,
+            Submitted::NotNow(_) => Go::Stop,
+            Submitted::Later(e) => {
+                tracing::debug!(error = %e, "not now; trying again");
+                Go::Stop
+            }
+            Submitted::Refused(e) => {
+                self.trouble(e, "change assignments");
+                Go::Stop
+            }
+        }
+    }
+
+    fn trouble(&mut self, error: CloudError, doing: &str) {
+        self.done.problem.get_or_insert_with(|| Problem::from_cloud(error, doing));
+    }
+
+    async fn remove(&mut self, arn: &str, grants: &BTreeSet<Grant>) {
+        for grant in grants {
+            if matches!(self.ask(Request::Delete(assignment(arn, grant))).await, Go::Stop) {
+                break;
+            }
+        }
+    }
+}
+
+/// Removes assignments that are ours: for a clean-up.
+pub async fn remove(instance: &Instance, audit: &Audit, arn: &str, grants: &BTreeSet<Grant>) -> Applied {
+    let mut hands = Hands { instance, audit, done: Applied::default() };
+    hands.remove(arn, grants).await;
+    hands.done
+}
+
+/// Carries out what was planned. What fails stops its own side only; nothing is waited for.
+pub async fn apply(
+    object: &PermissionSetBinding,
+    observed: &mut Observed,
+    instance: &Instance,
+    audit: &Audit,
+    context: &Context,
+) -> Applied {
+    let mut hands = Hands { instance, audit, done: Applied::default() };
+    if let Some(arn) = observed.set.arn.clone() {
+        hands.remove(&arn, &observed.plan.remove).await;
+    }
+
+    let mut open = observed.is_open();
+    if open && !observed.set.steps.is_empty() {
+        open = edit(&mut hands, observed).await;
+    }
+    let Some(arn) = observed.set.arn.clone() else { return hands.done };
+
+    // Before anything is created: what is not in the ledger is not ours.
+    let grants = observed.plan.ledger(&observed.ledger.grants);
+    let pins = principals::pins(&observed.ledger, &observed.subjects, &grants);
+    let ledger = Ledger { set_arn: Some(arn.clone()), pins, grants };
+    if let Err(problem) = ledger.write(object, context).await {
+        hands.done.problem = Some(problem);
+        return hands.done;
+    }
+    observed.ledger = ledger;
+    if !open {
+        return hands.done;
+    }
+
+    for account in observed.set.to_provision() {
+        let request = Request::Provision { set_arn: arn.clone(), account };
+        if matches!(hands.ask(request).await, Go::Stop) {
+            break;
+        }
+    }
+    for grant in &observed.plan.create {
+        if matches!(hands.ask(Request::Create(assignment(&arn, grant))).await, Go::Stop) {
+            break;
+        }
+    }
+    hands.done
+}
+
+/// Edits the set, and asks anew which accounts that made stale; false when not all went well.
+async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
+    let planned: BTreeSet<String> = observed.set.stale.clone();
+    let steps = std::mem::take(&mut observed.set.steps);
+    let edited = hands.instance.edit_set(observed.set.state.take(), &steps, hands.audit).await;
+    let (done, left) = steps.split_at(edited.done);
+    hands.done.created_set = matches!(done.first(), Some(SetStep::Create { .. }));
+    hands.done.edits = edited.done - usize::from(hands.done.created_set);
+    observed.set.steps = left.to_vec();
+    observed.set.arn = edited.set.as_ref().map(|s| s.set.arn.clone());
+    observed.set.state = edited.set;
+    if let Some(error) = edited.failure {
+        let problem = Problem::from_cloud(error, "edit the permission set");
+        observed.set.problem = Some(problem);
+        return false;
+    }
+    let Some(arn) = observed.set.arn.clone().filter(|_| !hands.done.created_set) else { return true };
+    match hands.instance.stale_accounts(&arn).await {
+        Ok(stale) => {
+            observed.set.stale = stale.intersection(&planned).cloned().collect();
+            observed.set.recall(hands.instance);
+            true
+        }
+        Err(e) => {
+            observed.set.problem = Some(Problem::from_cloud(e, "ask which accounts are out of date"));
+            false
+        }
+    }
+}
+
+fn assignment(arn: &str, grant: &Grant) -> Assignment {
+    Assignment { set_arn: arn.to_owned(), account: grant.account.clone(), principal: grant.principal.clone() }
+}

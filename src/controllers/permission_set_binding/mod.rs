@@ -1,0 +1,163 @@
+//! PermissionSetBinding: a permission set, and who gets it on which accounts.
+
+mod apply;
+mod cleanup;
+mod desired;
+mod entra;
+mod ledger;
+mod observe;
+mod plan;
+mod principals;
+mod resolve;
+mod status;
+
+use kube::ResourceExt as _;
+
+use self::apply::Applied;
+use self::ledger::Ledger;
+use super::context::Context;
+use super::{Cleanup, Managed as _, Next, Outcome, Reconciler, handled_reconcile};
+use crate::api::v1alpha1::{PermissionSetBinding, PermissionSetBindingStatus};
+use crate::api::{DeletionPolicy, Mode, PlanSummary};
+use crate::problem::Problem;
+use crate::telemetry::Audit;
+
+/// Somebody who waits for a provisioning cycle is looked for once in so many polls.
+const WAITING_POLLS: u32 = 10;
+
+/// Reconciles PermissionSetBindings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PermissionSetBindingReconciler;
+
+#[async_trait::async_trait]
+impl Reconciler for PermissionSetBindingReconciler {
+    type Kind = PermissionSetBinding;
+
+    async fn reconcile(
+        &self,
+        object: &PermissionSetBinding,
+        context: &Context,
+    ) -> Outcome<PermissionSetBindingStatus> {
+        if object.spec.suspend {
+            return Outcome::settled(status::suspended(object, context.clock.now()));
+        }
+        match Box::pin(pass(object, context)).await {
+            Ok(outcome) => outcome,
+            Err(problem) => {
+                let status = status::stopped(object, &problem, context.clock.now());
+                let notices = status::notices(object, &status, &Applied::default());
+                Outcome::failed(status, &problem).with_notices(notices)
+            }
+        }
+    }
+
+    async fn cleanup(
+        &self,
+        object: &PermissionSetBinding,
+        context: &Context,
+    ) -> Cleanup<PermissionSetBindingStatus> {
+        // Retain needs neither credentials nor clouds. A binding that only observed has nothing to let go of.
+        if object.spec.deletion_policy == DeletionPolicy::Retain || object.spec.mode == Mode::Observe {
+            return Cleanup::Done;
+        }
+        if mode(object, context) == Mode::Observe {
+            return cleanup::held_back(object, context);
+        }
+        let audit = audit(object, None);
+        Box::pin(cleanup::clean_up(object, &owner(object, context), &audit, context)).await
+    }
+}
+
+fn owner(object: &PermissionSetBinding, context: &Context) -> String {
+    context.owner_mark(&object.namespace().unwrap_or_default(), &object.name_any())
+}
+
+fn mode(object: &PermissionSetBinding, context: &Context) -> Mode {
+    match (object.spec.mode, context.settings.mode) {
+        (Mode::Enforce, Mode::Enforce) => Mode::Enforce,
+        _ => Mode::Observe,
+    }
+}
+
+fn audit(object: &PermissionSetBinding, plan: Option<String>) -> Audit {
+    Audit {
+        kind: PermissionSetBinding::KIND,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        plan,
+    }
+}
+
+/// One pass: resolve, desired, observe, plan, apply, status.
+async fn pass(
+    object: &PermissionSetBinding,
+    context: &Context,
+) -> Result<Outcome<PermissionSetBindingStatus>, Problem> {
+    let wanted = desired::desired_set(&object.spec.permission_set, owner(object, context));
+    let resolved = resolve::resolve(object, context, false).await?;
+    resolve::sole_claim(object, &resolved, context).await?;
+    let ledger = Ledger::read(object, context).await?;
+    let instance = &resolved.instance;
+    look_anew_if_asked(object, &ledger, instance).await;
+
+    let mut observed = observe::observe(object, wanted, &resolved, ledger, context).await;
+    let plan =
+        plan::plan(&observed.set.steps, &observed.set.to_provision(), &observed.plan, &observed.names());
+    let (applied, shown) = match mode(object, context) {
+        Mode::Enforce => {
+            let audit = audit(object, plan.hash());
+            (apply::apply(object, &mut observed, instance, &audit, context).await, None)
+        }
+        Mode::Observe => (Applied::default(), Some(plan.summary().unwrap_or_default())),
+    };
+    Ok(outcome(object, &observed, &applied, shown, context))
+}
+
+/// A changed spec, or a person's word: what failed is tried again, and nothing that was read before counts.
+async fn look_anew_if_asked(
+    object: &PermissionSetBinding,
+    ledger: &Ledger,
+    instance: &crate::engine::Instance,
+) {
+    let old = object.status.as_ref();
+    let asked = handled_reconcile(object) != old.and_then(|s| s.last_handled_reconcile_at.clone());
+    if asked {
+        instance.refresh().await;
+    }
+    if asked || old.and_then(|s| s.observed_generation) != object.metadata.generation {
+        for arn in
+            [old.and_then(|s| s.permission_set_arn.as_ref()), ledger.set_arn.as_ref()].into_iter().flatten()
+        {
+            instance.forgive(arn);
+        }
+    }
+}
+
+fn outcome(
+    object: &PermissionSetBinding,
+    observed: &observe::Observed,
+    applied: &Applied,
+    shown: Option<PlanSummary>,
+    context: &Context,
+) -> Outcome<PermissionSetBindingStatus> {
+    let timing = &context.settings.timing;
+    let enforced = shown.is_none();
+    let report = status::report(object, observed, applied, shown, context.clock.now());
+    for problem in observed.set.problem.iter().chain(&applied.problem).chain(&observed.work) {
+        problem.log();
+    }
+    let notices = status::notices(object, &report.status, applied);
+    let next = match () {
+        () if report.busy && enforced => Next::After(timing.poll),
+        () => match (report.rest, report.waiting) {
+            (Some(rest), _) if enforced => Next::After(rest.max(timing.poll)),
+            (_, true) => Next::After(timing.poll.saturating_mul(WAITING_POLLS)),
+            _ => Next::Resync,
+        },
+    };
+    // While work is under way it sets the pace; what went wrong is in the status.
+    let paced = matches!(next, Next::After(_)) && !report.class.is_some_and(crate::problem::Class::is_silent);
+    let class = report.class.filter(|_| !paced);
+    Outcome { status: report.status, next, class, retry_after: report.retry_after, notices }
+}

@@ -1,0 +1,492 @@
+//! What a pass came to, as status. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::apply::Applied;
+use super::observe::Observed;
+use super::principals::{self, Standing};
+use crate::api::PlanSummary;
+use crate::api::v1alpha1::{
+    AssignmentFailure, PermissionSetBinding, PermissionSetBindingStatus, WaitingPrincipal,
+};
+use crate::clients::aws::assignments::PrincipalId;
+use crate::controllers::{Notice, handled_reconcile};
+use crate::engine::plan_assignments::Grant;
+use crate::problem::{Class, Problem};
+use crate::status::{ConditionSet, Reason, Verdict, condition};
+
+const SET: &str = "PermissionSetReady";
+const PRINCIPALS: &str = "PrincipalsResolved";
+const ASSIGNMENTS: &str = "AssignmentsReady";
+const PARTS: [&str; 3] = [SET, PRINCIPALS, ASSIGNMENTS];
+
+/// `status.failures` and `status.waiting` show so many.
+const SHOWN: usize = 20;
+
+/// What is true after a pass.
+#[derive(Debug)]
+pub struct Report {
+    /// The next status.
+    pub status: PermissionSetBindingStatus,
+    /// The class that decides when to look again.
+    pub class: Option<Class>,
+    /// How long the other side asked us to wait.
+    pub retry_after: Option<Duration>,
+    /// Work is under way or waits for its turn.
+    pub busy: bool,
+    /// Somebody waits for a provisioning cycle.
+    pub waiting: bool,
+    /// How long the failure that is next in line rests.
+    pub rest: Option<Duration>,
+}
+
+type Said = (Verdict, Reason, String);
+
+/// A status with this generation's stamp on what is recorded.
+fn base(object: &PermissionSetBinding) -> PermissionSetBindingStatus {
+    PermissionSetBindingStatus {
+        observed_generation: object.metadata.generation,
+        last_handled_reconcile_at: handled_reconcile(object),
+        ..object.status.clone().unwrap_or_default()
+    }
+}
+
+fn conditions(object: &PermissionSetBinding, now: Timestamp) -> ConditionSet {
+    ConditionSet::new(object.metadata.generation.unwrap_or_default(), now)
+}
+
+/// Ready, and what follows from it.
+fn summarize(set: &mut ConditionSet, ready: Said, stalled: bool, reconciling: bool) {
+    let (verdict, reason, message) = ready;
+    if stalled {
+        set.set("Stalled", Verdict::True, reason, message.clone());
+    } else if reconciling && verdict != Verdict::True {
+        set.set("Reconciling", Verdict::True, reason, message.clone());
+    }
+    set.set("Ready", verdict, reason, message);
+}
+
+fn verdict_of(problem: &Problem) -> Verdict {
+    match problem.class {
+        Class::Transient | Class::Pending | Class::Throttled | Class::Conflict => Verdict::Unknown,
+        Class::Invalid | Class::Blocked | Class::Denied | Class::Guarded => Verdict::False,
+    }
+}
+
+fn said(problem: &Problem) -> Said {
+    (verdict_of(problem), problem.reason, problem.message.clone())
+}
+
+/// Nothing is read or written.
+#[must_use]
+pub fn suspended(object: &PermissionSetBinding, now: Timestamp) -> PermissionSetBindingStatus {
+    let mut status = base(object);
+    let mut set = conditions(object, now);
+    let message = "spec.suspend is true: set it to false to go on";
+    set.set("Ready", Verdict::False, Reason::Suspended, message);
+    keep_parts(&mut set, &status);
+    status.conditions = set.finish(&status.conditions);
+    status
+}
+
+/// A problem that ended the pass before anything was learnt about the parts.
+#[must_use]
+pub fn stopped(
+    object: &PermissionSetBinding,
+    problem: &Problem,
+    now: Timestamp,
+) -> PermissionSetBindingStatus {
+    let mut status = base(object);
+    if problem.class.is_silent() {
+        return object.status.clone().unwrap_or_default();
+    }
+    let mut set = conditions(object, now);
+    keep_parts(&mut set, &status);
+    summarize(&mut set, said(problem), problem.class.is_stalled(), !problem.class.is_stalled());
+    status.conditions = set.finish(&status.conditions);
+    status
+}
+
+/// The parts stay as they were.
+fn keep_parts(set: &mut ConditionSet, status: &PermissionSetBindingStatus) {
+    for part in PARTS {
+        let Some(old) = condition(&status.conditions, part) else { continue };
+        let Some(reason) = Reason::ALL.iter().find(|r| r.as_str() == old.reason) else { continue };
+        let verdict = match old.status.as_str() {
+            "True" => Verdict::True,
+            "False" => Verdict::False,
+            _ => Verdict::Unknown,
+        };
+        set.set(part, verdict, *reason, old.message.clone());
+    }
+}
+
+/// What a clean-up came to that is not done yet.
+#[must_use]
+pub fn deleting(
+    object: &PermissionSetBinding,
+    blocked: bool,
+    message: &str,
+    counts: (usize, usize),
+    failures: Vec<AssignmentFailure>,
+    now: Timestamp,
+) -> PermissionSetBindingStatus {
+    let mut status = base(object);
+    let mut set = conditions(object, now);
+    let reason = if blocked { Reason::DeletionBlocked } else { Reason::Deleting };
+    set.set("Ready", Verdict::False, reason, message);
+    status.desired = 0;
+    status.current = number(counts.0);
+    status.pending = number(counts.1);
+    status.failed = number(failures.len());
+    status.failures = failures.into_iter().take(SHOWN).collect();
+    (status.stale_accounts, status.waiting, status.plan) = (0, Vec::new(), None);
+    status.conditions = set.finish(&status.conditions);
+    status
+}
+
+/// What is true after a pass that read everything it could. `plan` is set when it was not carried out.
+#[must_use]
+pub fn report(
+    object: &PermissionSetBinding,
+    observed: &Observed,
+    applied: &Applied,
+    plan: Option<PlanSummary>,
+    now: Timestamp,
+) -> Report {
+    let problems: Vec<&Problem> = [
+        observed.set.problem.as_ref(),
+        applied.problem.as_ref(),
+        observed.accounts.problem.as_ref(),
+        observed.work.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(observed.subjects.iter().filter_map(|s| match &s.standing {
+        Standing::Unknown(problem) => Some(problem),
+        _ => None,
+    }))
+    .collect();
+    let tally = Tally::of(observed);
+    let waiting = observed
+        .subjects
+        .iter()
+        .any(|s| matches!(&s.standing, Standing::Waiting(Reason::AwaitingProvisioning, _)));
+    let unread = observed.assigned.unread.values().next().cloned();
+    let unread = unread.map(|e| Problem::from_cloud(e, "read the assignments"));
+    let edited = applied.created_set || applied.edits > 0;
+    let rests = observed.failures().map(|(_, w)| w.rest).chain(observed.set.failed.values().map(|w| w.rest));
+    let mut report = Report {
+        status: base(object),
+        class: problems.iter().copied().chain(&unread).map(|p| p.class).max_by_key(|c| c.is_silent()),
+        retry_after: problems.iter().copied().chain(&unread).filter_map(|p| p.retry_after).max(),
+        busy: (observed.is_busy() && applied.problem.is_none()) || edited || applied.did_something(),
+        waiting,
+        rest: rests.min(),
+    };
+    if report.class.is_some_and(Class::is_silent) {
+        // Throttling is a delay, never a condition.
+        report.status = object.status.clone().unwrap_or_default();
+        return report;
+    }
+
+    let mut set = conditions(object, now);
+    let parts = [
+        set_part(observed, edited),
+        principals_part(observed),
+        assignments_part(observed, &tally, applied.problem.as_ref().or(unread.as_ref())),
+    ];
+    for (part, (verdict, reason, message)) in PARTS.into_iter().zip(parts) {
+        set.set(part, verdict, reason, message);
+    }
+    let (ready, stalled, reconciling) = match &plan {
+        Some(plan) => (observed_only(plan), false, false),
+        None => ready(&set, observed, &tally),
+    };
+    if report.class.is_none() && stalled {
+        report.class = Some(Class::Guarded);
+    }
+    summarize(&mut set, ready, stalled, reconciling);
+
+    let status = &mut report.status;
+    status.permission_set_arn.clone_from(&observed.set.arn);
+    status.desired = number(tally.desired);
+    status.current = number(tally.current);
+    status.pending = number(tally.pending);
+    status.failed = number(tally.failed);
+    status.stale_accounts = number(observed.set.stale.len());
+    status.failures = failures(observed);
+    status.waiting = waiting_list(observed);
+    status.plan = plan;
+    status.conditions = set.finish(&status.conditions);
+    report
+}
+
+struct Tally {
+    desired: usize,
+    current: usize,
+    pending: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn of(observed: &Observed) -> Self {
+        let seen = &observed.assigned.observed;
+        let failed: BTreeSet<_> = observed.failures().map(|(grant, _)| grant).collect();
+        let missing = observed.desired.iter().filter(|g| !seen.contains(*g));
+        let leaving = observed.stated.iter().filter(|g| seen.contains(*g));
+        let readable =
+            |g: &&Grant| !failed.contains(*g) && !observed.assigned.unread.contains_key(&g.principal);
+        let unbound = observed.subjects.iter().filter(|s| s.holder().is_none()).count();
+        let holders: BTreeSet<&PrincipalId> = observed.subjects.iter().filter_map(|s| s.holder()).collect();
+        let current = seen
+            .iter()
+            .filter(|g| holders.contains(&g.principal) && observed.accounts.named.contains(&g.account));
+        Self {
+            desired: (holders.len() + unbound) * observed.accounts.named.len(),
+            current: current.count(),
+            pending: missing.chain(leaving).filter(readable).count(),
+            failed: failed.len() + observed.set.failed.len(),
+        }
+    }
+}
+
+fn set_part(observed: &Observed, edited: bool) -> Said {
+    let set = &observed.set;
+    if let Some(problem) = &set.problem {
+        return said(problem);
+    }
+    if let Some((account, work)) = set.failed.iter().next() {
+        let message = format!(
+            "{} of {} out-of-date accounts could not be provisioned; account {account}: {}",
+            set.failed.len(),
+            set.stale.len(),
+            work.reason
+        );
+        return (Verdict::False, Reason::ProvisioningFailed, message);
+    }
+    if edited || !set.steps.is_empty() {
+        return (Verdict::Unknown, Reason::Progressing, "the permission set is being changed".to_owned());
+    }
+    if !set.stale.is_empty() {
+        let message = format!(
+            "{} being brought up to the changed permission set",
+            count(set.stale.len(), "account is", "accounts are")
+        );
+        return (Verdict::Unknown, Reason::Progressing, message);
+    }
+    (Verdict::True, Reason::Succeeded, "the permission set is as specified".to_owned())
+}
+
+/// The worst comes first: what a person must decide, what somebody must do, what passes by itself.
+fn principals_part(observed: &Observed) -> Said {
+    let rank = |standing: &Standing| match standing {
+        Standing::Changed(_) => 0,
+        Standing::Waiting(Reason::NotInEntra, _) => 1,
+        Standing::Waiting(Reason::NotInProvisioningScope, _) => 2,
+        Standing::Unknown(_) => 3,
+        Standing::Waiting(..) => 4,
+        Standing::Bound(_) => 5,
+    };
+    let open: Vec<_> = observed.subjects.iter().filter(|s| rank(&s.standing) < 5).collect();
+    let Some(worst) = open.iter().min_by_key(|s| rank(&s.standing)) else {
+        let message = match observed.subjects.len() {
+            0 => "the binding names no principals".to_owned(),
+            1 => "the principal is in the identity store".to_owned(),
+            n => format!("all {n} principals are in the identity store"),
+        };
+        return (Verdict::True, Reason::Succeeded, message);
+    };
+    let more = match open.len() {
+        1 => String::new(),
+        n => format!(" (and {} more: see status.waiting)", n - 1),
+    };
+    let (verdict, reason, message) = match &worst.standing {
+        Standing::Changed(message) => (Verdict::False, Reason::PrincipalIdentityChanged, message.clone()),
+        Standing::Waiting(reason, message) => (Verdict::False, *reason, message.clone()),
+        Standing::Unknown(problem) => said(problem),
+        Standing::Bound(_) => return (Verdict::True, Reason::Succeeded, String::new()),
+    };
+    (verdict, reason, format!("{message}{more}"))
+}
+
+fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem>) -> Said {
+    let accounts = &observed.accounts;
+    if let Some(problem) = accounts.problem.as_ref().or(problem) {
+        return said(problem);
+    }
+    if let Some((account, why)) = accounts.missing.iter().next() {
+        let more = match accounts.missing.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let message =
+            format!("account {account} {why}{more}: correct spec.accounts; the other accounts are served");
+        return (Verdict::False, Reason::AccountNotFound, message);
+    }
+    if let Some((grant, work)) = observed.failures().next() {
+        let number = observed.failures().count();
+        let message = format!(
+            "{} could not be made or removed; account {}: {}; trying again",
+            count(number, "assignment", "assignments"),
+            grant.account,
+            work.reason
+        );
+        return (Verdict::False, Reason::AssignmentFailed, message);
+    }
+    if tally.pending > 0 && !observed.is_open() && observed.assigned.running.is_empty() {
+        let message = format!(
+            "{} of {} assignments exist; the others wait for the permission set",
+            tally.current, tally.desired
+        );
+        return (Verdict::Unknown, Reason::Progressing, message);
+    }
+    if tally.pending > 0 {
+        let message = format!(
+            "{} of {} assignments exist, {} being made or removed",
+            tally.current,
+            tally.desired,
+            count(tally.pending, "is", "are")
+        );
+        return (Verdict::Unknown, Reason::Progressing, message);
+    }
+    if let Some(work) = &observed.work {
+        return said(work);
+    }
+    let message = match tally.current == tally.desired {
+        true => format!("all {} assignments exist", tally.desired),
+        false => format!(
+            "{} of {} assignments exist; the others wait for their principals",
+            tally.current, tally.desired
+        ),
+    };
+    (Verdict::True, Reason::Succeeded, message)
+}
+
+/// Ready from its parts: what is wrong before what is not known yet. Also whether only a person can help, and
+/// whether it goes on by itself.
+fn ready(set: &ConditionSet, observed: &Observed, tally: &Tally) -> (Said, bool, bool) {
+    let parts: Vec<Said> = PARTS.iter().filter_map(|part| set.first_failing(&[*part])).collect();
+    let worst = parts.iter().find(|p| p.0 == Verdict::False).or_else(|| parts.first());
+    let Some(worst) = worst else {
+        let message = match tally.desired {
+            0 => "the permission set is as specified; there is nothing to assign".to_owned(),
+            n => format!("the permission set is as specified and all {n} assignments exist"),
+        };
+        return ((Verdict::True, Reason::Succeeded, message), false, false);
+    };
+    let guarded = observed.set.problem.as_ref().is_some_and(|p| p.class.is_stalled())
+        || observed.subjects.iter().any(|s| principals::class(&s.standing).is_some_and(Class::is_stalled));
+    let stalled = worst.0 == Verdict::False && guarded;
+    (worst.clone(), stalled, !stalled)
+}
+
+fn observed_only(plan: &PlanSummary) -> Said {
+    if plan.hash.is_none() {
+        return (Verdict::True, Reason::Succeeded, "there is nothing to do".to_owned());
+    }
+    let message = "the plan in status.plan is not carried out: set spec.mode to Enforce to carry it out";
+    (Verdict::False, Reason::PlanNotApplied, message.to_owned())
+}
+
+fn failures(observed: &Observed) -> Vec<AssignmentFailure> {
+    let names = observed.names();
+    let assignments = observed.failures().map(|(grant, work)| AssignmentFailure {
+        account_id: grant.account.clone(),
+        principal: Some(names.get(&grant.principal).cloned().unwrap_or_else(|| grant.principal.to_string())),
+        message: work.reason.clone(),
+    });
+    let provisionings = observed.set.failed.iter().map(|(account, work)| AssignmentFailure {
+        account_id: account.clone(),
+        principal: None,
+        message: work.reason.clone(),
+    });
+    let mut all: Vec<_> = assignments.chain(provisionings).collect();
+    all.sort();
+    all.truncate(SHOWN);
+    all
+}
+
+fn waiting_list(observed: &Observed) -> Vec<WaitingPrincipal> {
+    let mut all: Vec<_> = observed
+        .subjects
+        .iter()
+        .filter_map(|subject| {
+            let (reason, message) = match &subject.standing {
+                Standing::Bound(_) | Standing::Unknown(_) => return None,
+                Standing::Waiting(reason, message) => (*reason, message.clone()),
+                Standing::Changed(message) => (Reason::PrincipalIdentityChanged, message.clone()),
+            };
+            Some(WaitingPrincipal { principal: subject.name.clone(), reason: reason.to_string(), message })
+        })
+        .collect();
+    all.sort();
+    all.truncate(SHOWN);
+    all
+}
+
+/// Events: what was done, and what a person may have to see.
+#[must_use]
+pub fn notices(
+    object: &PermissionSetBinding,
+    status: &PermissionSetBindingStatus,
+    applied: &Applied,
+) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let mut normal = |reason: &str, action: &'static str, note: String| {
+        notices.push(Notice { warning: false, reason: reason.to_owned(), action, note });
+    };
+    let set = &object.spec.permission_set.name;
+    if applied.created_set {
+        normal("PermissionSetCreated", "CreatePermissionSet", format!("created permission set {set}"));
+    } else if applied.edits > 0 {
+        normal("PermissionSetUpdated", "UpdatePermissionSet", format!("changed permission set {set}"));
+    }
+    if applied.removals > 0 {
+        let note = format!("asked AWS to remove {}", count(applied.removals, "assignment", "assignments"));
+        normal("RemovalsRequested", "RemoveAssignments", note);
+    }
+    if applied.creations > 0 {
+        let note = format!("asked AWS for {}", count(applied.creations, "assignment", "assignments"));
+        normal("AssignmentsRequested", "CreateAssignments", note);
+    }
+    let old = object.status.as_ref().and_then(|s| condition(&s.conditions, "Ready"));
+    if let Some(ready) = condition(&status.conditions, "Ready") {
+        let before = old.map(|o| (o.status.as_str(), o.reason.as_str()));
+        if before != Some((ready.status.as_str(), ready.reason.as_str())) {
+            match ready.status.as_str() {
+                "True" => normal("Ready", "Reconcile", ready.message.clone()),
+                "False" => notices.push(Notice {
+                    warning: ready.reason != Reason::AwaitingProvisioning.as_str(),
+                    reason: ready.reason.clone(),
+                    action: "Reconcile",
+                    note: ready.message.clone(),
+                }),
+                _ => {}
+            }
+        }
+    }
+    notices
+}
+
+/// The command that lets go of everything.
+#[must_use]
+pub fn abandon(object: &PermissionSetBinding) -> String {
+    format!(
+        "kubectl annotate psb {} -n {} causeway.dev/abandon=true",
+        object.name_any(),
+        object.namespace().unwrap_or_default()
+    )
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn number(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

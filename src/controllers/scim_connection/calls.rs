@@ -1,0 +1,137 @@
+//! The synchronization calls of one application, with what their failures mean here.
+
+use crate::clients::entra::Graph;
+use crate::clients::entra::synchronization::{Synchronization, Trial};
+use crate::clients::{CloudError, CloudErrorKind};
+use crate::problem::{Class, Problem};
+use crate::status::Reason;
+
+/// The calls of one application.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    /// The calls themselves.
+    pub sync: Synchronization,
+    /// Microsoft Graph, for the directory.
+    pub graph: Graph,
+    /// Whether the service principal is so new that the provisioning service may not know it (contract Graph 5.11).
+    pub young: bool,
+}
+
+impl Calls {
+    /// What a failure means.
+    #[must_use]
+    pub fn problem(&self, error: CloudError, doing: &str) -> Problem {
+        problem(error, doing, self.young)
+    }
+
+    /// Lets Entra try credentials. Answers why they are refused, none when they work.
+    ///
+    /// # Errors
+    /// Failures that say nothing about the credentials.
+    pub async fn try_credentials(&self, trial: &Trial<'_>) -> Result<Option<String>, Problem> {
+        match self.sync.validate(trial).await {
+            Ok(_) => Ok(None),
+            Err(error) if is_refusal(&error) => Ok(Some(error.tail())),
+            Err(error) => Err(self.problem(error, "try the SCIM credentials")),
+        }
+    }
+}
+
+/// A new service principal is answered with 401, 403, 404 or 409 for a while; later a 401 without a word means a
+/// missing permission (contract Graph 5.11).
+fn problem(error: CloudError, doing: &str, young: bool) -> Problem {
+    if young && (matches!(error.status, 403 | 404 | 409) || is_wordless(&error)) {
+        let message =
+            format!("Entra is still setting up provisioning for the new application; waiting to {doing}");
+        return Problem::new(Class::Pending, Reason::Progressing, message).because(error);
+    }
+    if is_wordless(&error) {
+        let message = format!(
+            "could not {doing}: Entra denies {}; grant the application permission Synchronization.ReadWrite.All to the operator's identity",
+            error.operation
+        );
+        return Problem::new(Class::Denied, Reason::PermissionDenied, message).because(error);
+    }
+    Problem::from_cloud(error, doing)
+}
+
+/// 401 `UnknownError`: not about our token.
+fn is_wordless(error: &CloudError) -> bool {
+    error.status == 401 && error.code == "UnknownError"
+}
+
+/// Whether a failed try speaks of the tried credentials rather than of ours: the connector's own code in a 4xx
+/// (its shape is not documented: contract Graph 5.4), and not the codes by which Graph refuses its caller.
+fn is_refusal(error: &CloudError) -> bool {
+    let about_us =
+        ["UnknownError", "InvalidAuthenticationToken", "Authorization_RequestDenied", "AccessDenied"];
+    match error.kind {
+        CloudErrorKind::Invalid => true,
+        CloudErrorKind::Denied | CloudErrorKind::Unauthenticated => {
+            !error.code.is_empty() && !about_us.contains(&error.code.as_str())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::clients::Service;
+
+    pub fn error(status: u16, kind: CloudErrorKind, code: &str) -> CloudError {
+        CloudError {
+            service: Service::Graph,
+            operation: "GET /servicePrincipals/{id}/synchronization/jobs",
+            kind,
+            status,
+            code: code.into(),
+            message: String::new(),
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn a_new_application_is_waited_for_and_an_old_one_is_not() {
+        use CloudErrorKind::{Conflict, Denied, NotFound, Transient};
+        for (status, kind, code, young, old) in [
+            (401, Denied, "UnknownError", Class::Pending, Class::Denied),
+            (403, Denied, "x", Class::Pending, Class::Denied),
+            (404, NotFound, "x", Class::Pending, Class::Transient),
+            (409, Conflict, "x", Class::Pending, Class::Pending),
+            (500, Transient, "x", Class::Transient, Class::Transient),
+            (
+                401,
+                CloudErrorKind::Unauthenticated,
+                "InvalidAuthenticationToken",
+                Class::Denied,
+                Class::Denied,
+            ),
+        ] {
+            let class = |young| problem(error(status, kind.clone(), code), "list", young).class;
+            assert_eq!((class(true), class(false)), (young, old), "{status} {code}");
+        }
+        let denied = problem(error(401, Denied, "UnknownError"), "list", false);
+        assert!(denied.message.contains("Synchronization.ReadWrite.All"));
+    }
+
+    #[test]
+    fn only_the_connectors_own_words_speak_of_the_credentials() {
+        for (status, kind, code, expected) in [
+            (400, CloudErrorKind::Invalid, "CredentialValidationFailure", true),
+            (
+                401,
+                CloudErrorKind::Unauthenticated,
+                "SystemForCrossDomainIdentityManagementCredentialValidationUnavailable",
+                true,
+            ),
+            (401, CloudErrorKind::Denied, "UnknownError", false),
+            (401, CloudErrorKind::Unauthenticated, "InvalidAuthenticationToken", false),
+            (403, CloudErrorKind::Denied, "Authorization_RequestDenied", false),
+            (404, CloudErrorKind::NotFound, "x", false),
+            (500, CloudErrorKind::Transient, "x", false),
+        ] {
+            assert_eq!(is_refusal(&error(status, kind, code)), expected, "{status} {code}");
+        }
+    }
+}

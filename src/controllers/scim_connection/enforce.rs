@@ -1,0 +1,185 @@
+//! Carries out a plan that is not empty: tries new credentials first, writes intents before creations, and puts
+//! what was done into the next status.
+
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+
+use super::apply::{Applied, Hand};
+use super::desired::Desired;
+use super::memory::{Intents, Turn};
+use super::observe::Observed;
+use super::plan::Step;
+use super::status::Draft;
+use super::{handover, job, status};
+use crate::api::v1alpha1::ScimConnection;
+use crate::clients::entra::synchronization::Trial;
+use crate::controllers::context::Context;
+use crate::controllers::{Managed as _, Next};
+use crate::plan::Plan;
+use crate::problem::{Class, Problem};
+use crate::status::{Reason, Verdict};
+use crate::telemetry::Audit;
+
+/// How long a job that may have been created is looked for (contract Graph 8.6: over at least two minutes). Shorter
+/// than for an application, which Entra may create long after it answered.
+const GRACE: Duration = Duration::from_secs(180);
+
+/// A plan and everything that is needed to carry it out.
+pub struct Enforcement<'a> {
+    /// The resource.
+    pub object: &'a ScimConnection,
+    /// What every reconcile has at hand.
+    pub context: &'a Context,
+    /// The writing hand.
+    pub hand: Hand<'a>,
+    /// What is wanted.
+    pub desired: &'a Desired,
+    /// What there is.
+    pub observed: &'a Observed,
+    /// What is to be done.
+    pub plan: &'a Plan<Step>,
+}
+
+impl Enforcement<'_> {
+    /// Carries the plan out as far as this pass may.
+    ///
+    /// # Errors
+    /// Credentials that are refused, before anything is written; the first step that failed.
+    pub async fn run(&self, intents: &Intents, draft: &mut Draft) -> Result<(), Problem> {
+        let uid = self.object.uid().unwrap_or_default();
+        let timing = &self.context.settings.timing;
+        let creates = self.plan.steps.iter().any(|s| matches!(s, Step::CreateJob(_)));
+        let turn = creates.then(|| {
+            let pending = draft.status.pending_job_since.as_deref();
+            let grace = timing.creation_grace.min(GRACE);
+            let existed = draft.status.job_id.is_some();
+            intents.turn(&uid, pending, existed, self.context.clock.now(), grace)
+        });
+        if turn == Some(Turn::Wait) {
+            draft.next = Next::After(timing.poll);
+            draft.status.plan = self.plan.summary();
+            draft.progressing(
+                "a synchronization job was, or may have been, created; waiting for Entra to show it",
+            );
+            return Ok(());
+        }
+        if self.plan.steps.iter().any(Step::hands_over_credentials) {
+            self.try_credentials(draft).await?;
+        }
+        if let Some(Turn::Intend(since)) = turn {
+            draft.status.pending_job_since = Some(since);
+            draft.status.plan = self.plan.summary();
+            draft.next = Next::After(Duration::ZERO);
+            draft.progressing("the synchronization job is about to be created");
+            return Ok(());
+        }
+        if creates {
+            intents.spend(&uid);
+        }
+        let (applied, result) = self.hand.apply(&self.plan.steps, self.desired, self.observed).await;
+        self.record(&applied, draft);
+        draft.next = Next::After(timing.job_poll);
+        if creates && result.is_ok() {
+            draft.next = Next::After(timing.poll);
+            draft.progressing("the synchronization job was created; waiting for Entra to show it");
+        }
+        result
+    }
+
+    /// New credentials are tried before anything is written: with wrong ones nothing is.
+    async fn try_credentials(&self, draft: &mut Draft) -> Result<(), Problem> {
+        // The plan has no hand-over without credentials.
+        let Some(credentials) = &self.desired.credentials else { return Ok(()) };
+        let settings = handover::credentials_only(credentials);
+        let trial = match (&self.observed.job, &self.observed.template) {
+            (Some(job), _) => Trial::OnJob { job, credentials: &settings },
+            (None, Some(template)) => Trial::WithoutJob { template, credentials: &settings },
+            (None, None) => return Ok(()),
+        };
+        let secret =
+            format!("{}/{}", self.object.namespace().unwrap_or_default(), self.object.spec.secret_ref.name);
+        let Some(why) = self.hand.calls.try_credentials(&trial).await? else {
+            draft.credentials_work(&secret);
+            return Ok(());
+        };
+        // A connector might quote what it was given.
+        let why = job::bounded(&why.replace(credentials.token.expose(), "[redacted]"));
+        let why = if why.is_empty() { why } else { format!(" {why}") };
+        let message = format!(
+            "AWS does not accept the token of Secret {secret}{why}: create a new token in IAM Identity Center > Settings > Automatic provisioning and put it under the key token; compare the key endpoint too, a wrong one gives the same answer"
+        );
+        draft.conditions.set(
+            status::CREDENTIALS,
+            Verdict::False,
+            Reason::AuthenticationFailed,
+            message.clone(),
+        );
+        Err(Problem::new(Class::Denied, Reason::AuthenticationFailed, message))
+    }
+
+    /// What was done becomes part of the status, also when a later step failed.
+    ///
+    /// One-off acts are echoed after they were done: a crash in between repeats them. That does no harm (a restart a
+    /// moment after a restart ends in the same state), while an echo of an act that never happened would be a lie.
+    fn record(&self, applied: &Applied, draft: &mut Draft) {
+        draft.status.job_id = applied.created.clone().or_else(|| draft.status.job_id.take());
+        draft.status.last_on_demand =
+            applied.on_demand.clone().or_else(|| draft.status.last_on_demand.take());
+        for step in &applied.steps {
+            let (reason, action, note) = match step {
+                Step::Pause => ("JobPaused", "PauseJob", "the synchronization job was paused".to_owned()),
+                Step::CreateJob(_) => {
+                    ("JobCreated", "CreateJob", "the synchronization job was created".to_owned())
+                }
+                Step::EditSchema(changes) => (
+                    "MappingsChanged",
+                    "PutSchema",
+                    format!("the mappings were changed: {}", changes.join(", ")),
+                ),
+                Step::HandOver(what) => {
+                    ("SettingsHandedOver", "PutSecrets", format!("Entra was given: {}", what.join(", ")))
+                }
+                Step::LiftQuarantine => {
+                    ("QuarantineLifted", "RestartJob", "the quarantine was lifted".to_owned())
+                }
+                Step::Start => ("JobStarted", "StartJob", "the synchronization job was started".to_owned()),
+                Step::Restart(act) => {
+                    draft.status.last_restart = Some(act.request.clone());
+                    (
+                        "JobRestarted",
+                        "RestartJob",
+                        format!("the synchronization job was restarted: {}", act.subject),
+                    )
+                }
+                Step::ProvisionOnDemand(act) => {
+                    let result = applied.on_demand.as_ref().map_or("Unknown", |o| o.result.as_str());
+                    ("ProvisionedOnDemand", "ProvisionOnDemand", format!("{}: {result}", act.subject))
+                }
+            };
+            draft.notice(false, reason, action, note);
+        }
+        // The digest says that nothing is left to do about these credentials: the lifting belongs to it.
+        let is_left = |step: &Step| {
+            matches!(step, Step::HandOver(_) | Step::LiftQuarantine) && !applied.steps.contains(step)
+        };
+        let handed_over = applied.steps.iter().any(Step::hands_over_credentials);
+        let adopted = self.observed.saved_work == Some(true) && self.observed.job.is_some();
+        if (handed_over || adopted) && self.observed.job.is_some() && !self.plan.steps.iter().any(is_left) {
+            draft.status.credentials_digest =
+                self.desired.digest.clone().or_else(|| draft.status.credentials_digest.take());
+        }
+    }
+}
+
+/// Who writes, for the audit records.
+#[must_use]
+pub fn audit(object: &ScimConnection, namespace: &str, plan: &Plan<Step>) -> Audit {
+    Audit {
+        kind: ScimConnection::KIND,
+        namespace: namespace.to_owned(),
+        name: object.name_any(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        plan: plan.hash(),
+    }
+}

@@ -1,0 +1,225 @@
+//! `ScimConnection`: drives the synchronization job of a federation's application (contract Graph 5).
+
+mod annotations;
+mod apply;
+mod calls;
+mod cleanup;
+mod desired;
+mod enforce;
+mod handoff;
+mod handover;
+mod job;
+mod memory;
+mod observe;
+mod plan;
+mod resolve;
+mod schema;
+mod status;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use kube::ResourceExt as _;
+
+use self::annotations::Reading;
+use self::apply::Hand;
+use self::calls::Calls;
+use self::desired::Desired;
+use self::enforce::Enforcement;
+use self::memory::{Intents, Patience};
+use self::plan::Obstacle;
+use self::resolve::ScimSecret;
+use self::schema::Wanted;
+use self::status::Draft;
+use super::context::Context;
+use super::{Cleanup, Next, Outcome, Reconciler, handled_reconcile};
+use crate::api::Mode;
+use crate::api::annotations::{PROVISION_ON_DEMAND, RESTART};
+use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus, Scope};
+use crate::clients::entra::synchronization::Synchronization;
+use crate::problem::{Class, Problem};
+use crate::status::{Reason, Verdict};
+
+/// Reconciles connections.
+#[derive(Debug, Default)]
+pub struct ScimConnectionReconciler {
+    intents: Intents,
+    patience: Patience,
+}
+
+#[async_trait::async_trait]
+impl Reconciler for ScimConnectionReconciler {
+    type Kind = ScimConnection;
+
+    async fn reconcile(&self, object: &ScimConnection, context: &Context) -> Outcome<ScimConnectionStatus> {
+        let mut draft = Draft::new(
+            object.status.as_ref(),
+            object.metadata.generation.unwrap_or_default(),
+            context.clock.now(),
+        );
+        if let Some(handled) = handled_reconcile(object) {
+            draft.status.last_handled_reconcile_at = Some(handled);
+        }
+        let result = self.pass(object, context, &mut draft).await;
+        let failed = result.as_ref().is_err_and(|problem| problem.class == Class::Transient);
+        let patient = self.patience.note(&object.uid().unwrap_or_default(), failed);
+        draft.finish(result, object.spec.scope, patient)
+    }
+
+    async fn cleanup(&self, object: &ScimConnection, context: &Context) -> Cleanup<ScimConnectionStatus> {
+        let cleanup = cleanup::cleanup(object, context).await;
+        if matches!(cleanup, Cleanup::Done) {
+            let uid = object.uid().unwrap_or_default();
+            self.intents.spend(&uid);
+            self.patience.note(&uid, false);
+        }
+        cleanup
+    }
+}
+
+impl ScimConnectionReconciler {
+    /// One pass: resolve, observe, plan, apply. What becomes known goes into the draft at once.
+    async fn pass(
+        &self,
+        object: &ScimConnection,
+        context: &Context,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
+        let namespace = object.namespace().unwrap_or_default();
+        resolve::sole_claim(context, &namespace, object).await?;
+        let federation = resolve::federation(context, &namespace, &object.spec.federation_ref.name).await?;
+        let secret = secret(object, context, &namespace, draft).await?;
+        let graph = context.graph(&federation.resource).await?;
+        let sync = Synchronization::of(graph.clone(), &federation.service_principal);
+        let calls = Calls { sync, graph, young: federation.young };
+
+        let desired = desired(object, secret.as_ref(), context, draft);
+        let recorded = draft.status.clone();
+        let observed = observe::observe(
+            &calls,
+            &desired,
+            recorded.job_id.as_deref(),
+            recorded.credentials_digest.as_deref(),
+        )
+        .await?;
+        draft.status.plan = None;
+        draft.status.handoff = None;
+        let moving = match &observed.job {
+            Some(job) => draft.job(job, object.spec.scope),
+            None => {
+                draft.no_job();
+                false
+            }
+        };
+        if moving {
+            draft.next = Next::After(context.settings.timing.job_poll);
+        }
+        let plan = match plan::plan(&desired, &observed) {
+            Ok(plan) => plan,
+            Err(Obstacle::MappingNotFound { missing, known }) => {
+                return Err(status::mapping_not_found(&missing, &known));
+            }
+            Err(Obstacle::CredentialsMissing { refused }) => {
+                let secret = &object.spec.secret_ref.name;
+                let steps = handoff::enable_provisioning(&federation.resource, &namespace, secret);
+                draft.next = Next::After(context.settings.timing.job_poll);
+                draft.await_person(steps, &namespace, secret, refused);
+                return Ok(());
+            }
+        };
+        let observe_only = object.spec.mode == Mode::Observe || context.settings.mode == Mode::Observe;
+        if desired.suspended {
+            draft.suspended(observed.job.is_some());
+        } else {
+            let secret = format!("{namespace}/{}", object.spec.secret_ref.name);
+            draft.credentials(&desired, &observed, &plan, &secret, observe_only);
+        }
+        if observe_only {
+            draft.planned(&plan);
+            return Ok(());
+        }
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let hand = Hand {
+            calls: &calls,
+            audit: enforce::audit(object, &namespace, &plan),
+            service_principal: &federation.service_principal,
+        };
+        let enforcement =
+            Enforcement { object, context, hand, desired: &desired, observed: &observed, plan: &plan };
+        enforcement.run(&self.intents, draft).await
+    }
+}
+
+/// The Secret, and when its token ends.
+async fn secret(
+    object: &ScimConnection,
+    context: &Context,
+    namespace: &str,
+    draft: &mut Draft,
+) -> Result<Option<ScimSecret>, Problem> {
+    if object.spec.suspend {
+        return Ok(None);
+    }
+    let name = &object.spec.secret_ref.name;
+    let secret = resolve::secret(context, namespace, name).await.inspect_err(|problem| {
+        if problem.class == Class::Blocked {
+            draft.conditions.set(
+                status::CREDENTIALS,
+                Verdict::False,
+                problem.reason,
+                problem.message.clone(),
+            );
+        }
+    })?;
+    match &secret {
+        Some(secret) => {
+            draft.token(token::judge(secret, &format!("{namespace}/{name}"), context.clock.now()))
+        }
+        None => {
+            draft.status.token_expires_at = None;
+            let message =
+                format!("the end of the token is not known: Secret {namespace}/{name} does not exist");
+            draft.conditions.set(status::TOKEN, Verdict::Unknown, Reason::SecretNotFound, message);
+        }
+    }
+    Ok(secret)
+}
+
+/// What the connection wants at this moment. An annotation that cannot be read becomes a remark.
+fn desired(
+    object: &ScimConnection,
+    secret: Option<&ScimSecret>,
+    context: &Context,
+    draft: &mut Draft,
+) -> Desired {
+    let spec = &object.spec;
+    let mark = context.owner_mark(&object.namespace().unwrap_or_default(), &object.name_any());
+    let credentials = secret.map(|s| s.credentials.clone());
+    let mappings = spec.mappings.clone().unwrap_or_default();
+    let users = mappings.users.unwrap_or_default();
+    let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
+    let now = context.clock.now();
+    let done = draft.status.last_on_demand.as_ref().map(|d| d.request.as_str());
+    let restart = annotations::restart(annotation(RESTART), draft.status.last_restart.as_deref(), now);
+    let on_demand = annotations::provision_on_demand(annotation(PROVISION_ON_DEMAND), done, now);
+    for (name, reading) in [(RESTART, &restart), (PROVISION_ON_DEMAND, &on_demand)] {
+        if let Reading::Unreadable(why) = reading {
+            draft.remarks.push(format!("annotation {name} is ignored: {why}"));
+        }
+    }
+    Desired {
+        suspended: spec.suspend,
+        digest: credentials.as_ref().map(|c| c.digest(&mark)),
+        credentials,
+        everybody: spec.scope == Scope::All,
+        max_deletions: spec.safety.as_ref().map(|s| i64::from(s.max_deletions)),
+        mappings: Wanted {
+            users: users.into_iter().map(|m| (m.target, m.source.attribute)).collect(),
+            groups: mappings.groups.map(|g| g.sync),
+        },
+        restart: restart.due(),
+        on_demand: on_demand.due(),
+    }
+}

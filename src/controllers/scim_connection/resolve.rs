@@ -1,0 +1,205 @@
+//! What the cluster says: the federation, the Secret, and who else claims the application.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+
+use super::desired::Credentials;
+use crate::api::v1alpha1::{IdentityFederation, ScimConnection};
+use crate::clients::scim::scim_endpoint;
+use crate::controllers::context::Context;
+use crate::problem::{Class, Problem};
+use crate::secret::Sensitive;
+use crate::status::{Reason, condition};
+
+/// For this long the provisioning service may not know a service principal (contract Graph 5.11).
+const YOUTH: SignedDuration = SignedDuration::from_mins(10);
+
+/// A federation that is far enough.
+#[derive(Clone, Debug)]
+pub struct Federation {
+    /// The resource.
+    pub resource: IdentityFederation,
+    /// Object id of its service principal.
+    pub service_principal: String,
+    /// Whether the application became ready a short while ago.
+    pub young: bool,
+}
+
+/// The federation, if its application is ready.
+///
+/// # Errors
+/// `FederationNotFound`, `FederationNotReady`; API server trouble.
+pub async fn federation(context: &Context, namespace: &str, name: &str) -> Result<Federation, Problem> {
+    let api: Api<IdentityFederation> = Api::namespaced(context.kube.clone(), namespace);
+    let Some(resource) = api.get_opt(name).await? else {
+        let message = format!(
+            "IdentityFederation {namespace}/{name} does not exist; create it, or correct spec.federationRef"
+        );
+        return Err(Problem::new(Class::Blocked, Reason::FederationNotFound, message));
+    };
+    let status = resource.status.as_ref();
+    let id = status.and_then(|s| s.entra.as_ref()).and_then(|e| e.service_principal_id.clone());
+    let ready =
+        status.and_then(|s| condition(&s.conditions, "EntraApplicationReady")).filter(|c| c.status == "True");
+    let (Some(service_principal), Some(ready)) = (id, ready) else {
+        let message = format!(
+            "waiting for the enterprise application of IdentityFederation {namespace}/{name}; see its condition EntraApplicationReady"
+        );
+        return Err(Problem::new(Class::Blocked, Reason::FederationNotReady, message));
+    };
+    let young = context.clock.now().duration_since(ready.last_transition_time.0) < YOUTH;
+    Ok(Federation { service_principal, young, resource })
+}
+
+/// The federation and its service principal, ready or not; none when either does not exist.
+///
+/// # Errors
+/// API server trouble.
+pub async fn application(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<(IdentityFederation, String)>, Problem> {
+    let api: Api<IdentityFederation> = Api::namespaced(context.kube.clone(), namespace);
+    let federation = api.get_opt(name).await?;
+    Ok(federation.and_then(|federation| {
+        let id = federation.status.as_ref()?.entra.as_ref()?.service_principal_id.clone()?;
+        Some((federation, id))
+    }))
+}
+
+/// Nobody else claims the application: an application has one job.
+///
+/// # Errors
+/// `ClaimedTwice` naming the others; API server trouble.
+pub async fn sole_claim(context: &Context, namespace: &str, object: &ScimConnection) -> Result<(), Problem> {
+    let rivals = rivals(context, namespace, object).await?;
+    if rivals.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "IdentityFederation {} has several ScimConnections, and nothing is done for any of them: delete this one or {}",
+        object.spec.federation_ref.name,
+        rivals.join(", ")
+    );
+    Err(Problem::new(Class::Blocked, Reason::ClaimedTwice, message))
+}
+
+/// Other connections of the same federation that are not being deleted, sorted.
+///
+/// # Errors
+/// API server trouble.
+pub async fn rivals(
+    context: &Context,
+    namespace: &str,
+    object: &ScimConnection,
+) -> Result<Vec<String>, Problem> {
+    let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
+    let own = object.name_any();
+    let others: BTreeSet<String> = api
+        .list(&ListParams::default())
+        .await?
+        .into_iter()
+        .filter(|o| {
+            o.spec.federation_ref == object.spec.federation_ref && o.metadata.deletion_timestamp.is_none()
+        })
+        .map(|o| o.name_any())
+        .filter(|name| *name != own)
+        .collect();
+    Ok(others.into_iter().collect())
+}
+
+/// What the Secret holds.
+#[derive(Clone, Debug)]
+pub struct ScimSecret {
+    /// Endpoint and token.
+    pub credentials: Credentials,
+    /// The key `issuedAt` as it is written.
+    pub issued_at: Option<String>,
+    /// The newest write to the Secret: the token is at least as old.
+    pub written: Option<Timestamp>,
+}
+
+/// The Secret, read anew; none when it does not exist.
+///
+/// # Errors
+/// `SecretNotFound` naming a missing key, `EndpointNotAllowed`; API server trouble.
+pub async fn secret(context: &Context, namespace: &str, name: &str) -> Result<Option<ScimSecret>, Problem> {
+    let api: Api<Secret> = Api::namespaced(context.kube.clone(), namespace);
+    let Some(secret) = api.get_opt(name).await? else { return Ok(None) };
+    let read = parse(namespace, name, &secret)?;
+    scim_endpoint(&read.credentials.endpoint, &context.settings.scim_hosts).map_err(|refused| {
+        let message = format!(
+            "the token is not sent anywhere: key endpoint of Secret {namespace}/{name} is refused ({refused}); put AWS's SCIM endpoint there, https://scim.<region>.amazonaws.com/<id>/scim/v2"
+        );
+        Problem::new(Class::Blocked, Reason::EndpointNotAllowed, message)
+    })?;
+    Ok(Some(read))
+}
+
+fn parse(namespace: &str, name: &str, secret: &Secret) -> Result<ScimSecret, Problem> {
+    let text = |key: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(key))?;
+        // Values from files end in a newline.
+        std::str::from_utf8(&bytes.0).ok().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let required = |key: &str| {
+        text(key).ok_or_else(|| {
+            let message = format!("Secret {namespace}/{name} lacks the key {key}, or it is empty; put it there beside the others: endpoint, token and issuedAt");
+            Problem::new(Class::Blocked, Reason::SecretNotFound, message)
+        })
+    };
+    let endpoint = required("endpoint")?.trim_end_matches('/').to_owned();
+    let token = Sensitive::new(required("token")?);
+    let writes = secret.metadata.managed_fields.iter().flatten().filter_map(|f| f.time.as_ref());
+    let written = writes.chain(&secret.metadata.creation_timestamp).map(|t| t.0).max();
+    Ok(ScimSecret { credentials: Credentials { endpoint, token }, issued_at: text("issuedAt"), written })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(data: &serde_json::Value) -> Secret {
+        serde_json::from_value(
+            json!({"metadata": {"name": "aws-scim", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "managedFields": [{"time": "2026-02-01T00:00:00Z"}, {}]}, "stringData": null, "data": data}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn values_are_trimmed_and_the_newest_write_is_kept() {
+        // "https://scim/t/\n", "token\n"
+        let read = parse(
+            "n",
+            "aws-scim",
+            &secret(&json!({"endpoint": "aHR0cHM6Ly9zY2ltL3QvCg==", "token": "dG9rZW4K"})),
+        )
+        .unwrap();
+        assert_eq!(read.credentials.endpoint, "https://scim/t");
+        assert_eq!(read.credentials.token.expose(), "token");
+        assert_eq!(read.issued_at, None);
+        assert_eq!(read.written.unwrap().to_string(), "2026-02-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_missing_or_empty_key_is_named() {
+        for (data, key) in [
+            (json!({"token": "dG9rZW4K"}), "key endpoint"),
+            (json!({"endpoint": "eA==", "Token": "dG9rZW4K"}), "key token"),
+            (json!({"endpoint": "eA==", "token": "Cg=="}), "key token"),
+            (json!(null), "key endpoint"),
+        ] {
+            let problem = parse("n", "aws-scim", &secret(&data)).unwrap_err();
+            assert_eq!((problem.reason, problem.class), (Reason::SecretNotFound, Class::Blocked));
+            assert!(problem.message.contains(key), "{}", problem.message);
+        }
+    }
+}

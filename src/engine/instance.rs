@@ -1,0 +1,376 @@
+//! One Identity Center instance: what is known of it, and the only hands that change it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::plan_set::ObservedSet;
+use super::tracker::{Target, Tracker, older};
+use crate::clients::aws::AwsClients;
+use crate::clients::aws::assignments::{Assignment, PrincipalId};
+use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
+use crate::clients::aws::organization::Organization;
+use crate::clients::aws::permission_sets::PermissionSet;
+use crate::clients::aws::sso_admin::SsoAdmin;
+use crate::clients::{CloudError, CloudErrorKind};
+use crate::clock::Clock;
+use crate::settings::{Limits, Timing};
+
+/// Beyond so many groups, one is looked up by name instead of reading all of them.
+const MANY_GROUPS: usize = 2_000;
+
+/// One instance, seen through one identity. Cheap to clone; all that is known is shared.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub(super) sso: SsoAdmin,
+    store: IdentityStore,
+    organization: Organization,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Assignments, and when they were asked for.
+type Reading = (Timestamp, Arc<Vec<Assignment>>);
+
+/// What everybody on the instance shares.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub limits: Limits,
+    pub timing: Timing,
+    pub clock: Clock,
+    tracker: Mutex<Tracker>,
+    /// Held while somebody looks at what runs, so that many need only one look. When that was, if at all.
+    pub looking: tokio::sync::Mutex<Option<Timestamp>>,
+    names: Mutex<BTreeMap<String, String>>,
+    sets: tokio::sync::Mutex<()>,
+    pub memory: Mutex<Memory>,
+    groups: Kept<Vec<StoredPrincipal>>,
+    accounts: Kept<BTreeMap<String, bool>>,
+    many_groups: AtomicBool,
+    users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
+    by_principal: Mutex<HashMap<PrincipalId, Reading>>,
+    by_pair: Mutex<HashMap<(String, String), Reading>>,
+    /// Reading by principal is for the management account (contract aws 1.6): denied once, not asked again.
+    pairs_only: AtomicBool,
+}
+
+/// What we did and what readings may not show yet.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Sets that were created, by name.
+    pub created: BTreeMap<String, (PermissionSet, Timestamp)>,
+    /// Edits of sets by ARN, oldest first: the state before, the state after, when.
+    pub edits: BTreeMap<String, Vec<(ObservedSet, ObservedSet, Timestamp)>>,
+    /// Sets as they were read a moment ago, by name, and which parts of them were.
+    pub sets: BTreeMap<String, (ObservedSet, Parts, Timestamp)>,
+    /// Out-of-date accounts by set, as AWS said a moment ago.
+    pub stale: BTreeMap<String, (BTreeSet<String>, Timestamp)>,
+}
+
+/// The parts of a set that are read only when they are managed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub managed: bool,
+    pub references: bool,
+}
+
+/// One complete reading, kept for a short while; many who ask at once read it once.
+#[derive(Debug)]
+struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(tokio::sync::Mutex::new(None))
+    }
+}
+
+impl<T> Kept<T> {
+    async fn get<F>(&self, clock: &Clock, keep: Duration, read: F) -> Result<Arc<T>, CloudError>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let mut kept = self.0.lock().await;
+        if let Some((at, value)) = kept.as_ref()
+            && !older(*at, keep, clock.now())
+        {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(read.await?);
+        *kept = Some((clock.now(), Arc::clone(&value)));
+        Ok(value)
+    }
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits, timing: Timing, clock: Clock) -> Self {
+        Self {
+            limits,
+            timing,
+            clock,
+            tracker: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            names: Mutex::default(),
+            sets: tokio::sync::Mutex::default(),
+            memory: Mutex::default(),
+            groups: Kept::default(),
+            accounts: Kept::default(),
+            many_groups: AtomicBool::new(false),
+            users: Mutex::default(),
+            by_principal: Mutex::default(),
+            by_pair: Mutex::default(),
+            pairs_only: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        locked(&self.tracker)
+    }
+
+    /// How long a reading serves everybody: short beside the resync, so that each resync sees the truth.
+    fn keep(&self) -> Duration {
+        (self.timing.resync / 10).min(Duration::from_secs(30))
+    }
+
+    /// Whether what was read at that moment still serves.
+    pub(super) fn is_fresh(&self, at: Timestamp) -> bool {
+        !older(at, self.keep(), self.clock.now())
+    }
+}
+
+impl Instance {
+    pub(super) fn new(arn: &str, store_id: &str, clients: &AwsClients, shared: Arc<Shared>) -> Self {
+        Self {
+            sso: SsoAdmin::new(clients.ssoadmin.clone(), arn),
+            store: IdentityStore::new(clients.identitystore.clone(), store_id),
+            organization: Organization::new(clients.organizations.clone()),
+            shared,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// The identity store, for single look-ups.
+    #[must_use]
+    pub const fn identity_store(&self) -> &IdentityStore {
+        &self.store
+    }
+
+    /// All groups of the identity store, read once for everybody who asks within a short while.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn groups(&self) -> Result<Arc<Vec<StoredPrincipal>>, CloudError> {
+        let groups =
+            self.shared.groups.get(&self.shared.clock, self.shared.keep(), self.store.groups()).await?;
+        self.shared.many_groups.store(groups.len() > MANY_GROUPS, Ordering::Relaxed);
+        Ok(groups)
+    }
+
+    /// The group of that display name.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn group_named(&self, name: &str) -> Result<Option<StoredPrincipal>, CloudError> {
+        if self.shared.many_groups.load(Ordering::Relaxed) {
+            return self.store.group_by_name(name).await;
+        }
+        Ok(self.groups().await?.iter().find(|g| g.name == name).cloned())
+    }
+
+    /// The user of that user name. Only who is there is remembered for a short while.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn user_named(&self, name: &str) -> Result<Option<StoredPrincipal>, CloudError> {
+        let known = locked(&self.shared.users).get(name).cloned();
+        if let Some((user, _)) = known.filter(|(_, at)| self.shared.is_fresh(*at)) {
+            return Ok(Some(user));
+        }
+        let found = self.store.user_by_name(name).await?;
+        let mut users = locked(&self.shared.users);
+        users.retain(|_, (_, at)| self.shared.is_fresh(*at));
+        users.extend(found.clone().map(|user| (name.to_owned(), (user, self.now()))));
+        Ok(found)
+    }
+
+    /// The organization's accounts, and whether each is active.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn accounts(&self) -> Result<Arc<BTreeMap<String, bool>>, CloudError> {
+        self.shared.accounts.get(&self.shared.clock, self.shared.keep(), self.organization.accounts()).await
+    }
+
+    /// The permission set of that name. `hint` is an ARN that it may have: names never change, so a set that is
+    /// there and has the name is the one.
+    ///
+    /// # Errors
+    /// The classified failure: a set that could not be looked for is not a set that does not exist.
+    pub async fn find_set(
+        &self,
+        name: &str,
+        hint: Option<&str>,
+    ) -> Result<Option<PermissionSet>, CloudError> {
+        let known = locked(&self.shared.names).iter().find(|(_, n)| *n == name).map(|(arn, _)| arn.clone());
+        let candidates: Vec<&str> = known.as_deref().into_iter().chain(hint).collect();
+        for arn in candidates {
+            match self.sso.describe_permission_set(arn).await {
+                Ok(set) if set.name == name => {
+                    locked(&self.shared.names).insert(set.arn.clone(), set.name.clone());
+                    return Ok(Some(set));
+                }
+                Ok(_) => {}
+                // A hint out of a status may be anything.
+                Err(e) if e.is_not_found() || (known.is_none() && e.kind == CloudErrorKind::Invalid) => {
+                    locked(&self.shared.names).remove(arn);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        // One at a time: the next one finds the names that this one reads.
+        let _turn = self.shared.sets.lock().await;
+        let arns = self.sso.list_permission_sets().await?;
+        locked(&self.shared.names).retain(|arn, _| arns.contains(arn));
+        for arn in arns {
+            let known = locked(&self.shared.names).get(&arn).cloned();
+            if known.as_deref().is_some_and(|known| known != name) {
+                continue;
+            }
+            match self.sso.describe_permission_set(&arn).await {
+                Ok(set) => {
+                    locked(&self.shared.names).insert(arn, set.name.clone());
+                    if set.name == name {
+                        return Ok(Some(set));
+                    }
+                }
+                Err(e) if e.is_not_found() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let (grace, now) = (self.shared.timing.creation_grace, self.now());
+        let mut memory = locked(&self.shared.memory);
+        memory.created.retain(|_, (_, at)| !older(*at, grace, now));
+        Ok(memory.created.get(name).map(|(set, _)| set.clone()))
+    }
+
+    /// The assignments of a permission set that concern the given principals, as AWS shows them. Principals whose
+    /// assignments could not be read come with the failure. `accounts` are where to look when reading by principal is
+    /// not possible. `after` makes it read anew what was read before that moment.
+    pub(super) async fn read_assignments(
+        &self,
+        set_arn: &str,
+        principals: &BTreeSet<PrincipalId>,
+        accounts: &BTreeSet<String>,
+        after: Option<Timestamp>,
+    ) -> (BTreeSet<Assignment>, BTreeMap<PrincipalId, CloudError>) {
+        let (mut seen, mut failed) = (BTreeSet::new(), BTreeMap::new());
+        for principal in principals {
+            let read = match self.by_principal(principal, after).await {
+                Ok(Some(all)) => Ok(all.iter().filter(|a| a.set_arn == set_arn).cloned().collect()),
+                Ok(None) => self.by_pairs(set_arn, principal, accounts, after).await,
+                Err(e) => Err(e),
+            };
+            match read {
+                Ok(found) => seen.extend::<Vec<Assignment>>(found),
+                Err(e) => _ = failed.insert(principal.clone(), e),
+            }
+        }
+        (seen, failed)
+    }
+
+    /// All assignments of a principal; none when they must be read by pair.
+    async fn by_principal(
+        &self,
+        principal: &PrincipalId,
+        after: Option<Timestamp>,
+    ) -> Result<Option<Arc<Vec<Assignment>>>, CloudError> {
+        if self.shared.pairs_only.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let kept = locked(&self.shared.by_principal).get(principal).cloned();
+        if let Some(all) = self.still_good(kept, after) {
+            return Ok(Some(all));
+        }
+        let asked = self.now();
+        match self.sso.assignments_of_principal(principal).await {
+            Ok(all) => {
+                let all = Arc::new(all);
+                locked(&self.shared.by_principal).insert(principal.clone(), (asked, Arc::clone(&all)));
+                Ok(Some(all))
+            }
+            Err(e) if e.kind == CloudErrorKind::Denied => {
+                self.shared.pairs_only.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            // A principal that left the store: its assignments may be there all the same (contract aws 2.2).
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn by_pairs(
+        &self,
+        set_arn: &str,
+        principal: &PrincipalId,
+        accounts: &BTreeSet<String>,
+        after: Option<Timestamp>,
+    ) -> Result<Vec<Assignment>, CloudError> {
+        let mut found = Vec::new();
+        for account in accounts {
+            let key = (set_arn.to_owned(), account.clone());
+            let kept = locked(&self.shared.by_pair).get(&key).cloned();
+            let all = match self.still_good(kept, after) {
+                Some(all) => all,
+                None => {
+                    let asked = self.now();
+                    let all = match self.sso.assignments_of_pair(set_arn, account).await {
+                        Ok(all) => Arc::new(all),
+                        // Neither set nor account: nothing is assigned there.
+                        Err(e) if e.is_not_found() => Arc::default(),
+                        Err(e) => return Err(e),
+                    };
+                    locked(&self.shared.by_pair).insert(key, (asked, Arc::clone(&all)));
+                    all
+                }
+            };
+            found.extend(all.iter().filter(|a| a.principal == *principal).cloned());
+        }
+        Ok(found)
+    }
+
+    fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Arc<Vec<Assignment>>> {
+        let (at, all) = kept?;
+        let good = self.shared.is_fresh(at) && after.is_none_or(|after| at >= after);
+        good.then_some(all)
+    }
+
+    /// What was read about this target is out of date.
+    pub(super) fn forget_reading(&self, target: &Target) {
+        if let Some(principal) = &target.principal {
+            locked(&self.shared.by_principal).remove(principal);
+        }
+        locked(&self.shared.by_pair).remove(&(target.set_arn.clone(), target.account.clone()));
+    }
+
+    /// A person asked to look anew: nothing that was read before counts.
+    pub async fn refresh(&self) {
+        locked(&self.shared.by_principal).clear();
+        locked(&self.shared.by_pair).clear();
+        locked(&self.shared.users).clear();
+        {
+            let memory = &mut *locked(&self.shared.memory);
+            memory.sets.clear();
+            memory.stale.clear();
+        }
+        *self.shared.groups.0.lock().await = None;
+        *self.shared.accounts.0.lock().await = None;
+    }
+}

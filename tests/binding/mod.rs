@@ -1,0 +1,6 @@
+//! PermissionSetBinding against the twin clouds and a real API server.
+
+mod crash;
+mod harness;
+mod life;
+mod refusals;

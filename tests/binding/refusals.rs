@@ -1,0 +1,249 @@
+use causeway::api::v1alpha1::ScimConnection;
+use kube::api::{Api, PostParams};
+use sandbox::world::ExistingPermissionSet;
+use serde_json::json;
+
+use super::harness::*;
+use crate::support::run;
+
+fn existing(name: &str, owner: Option<&str>) -> ExistingPermissionSet {
+    let tags = owner.map(|o| ("causeway.dev/owner".to_owned(), o.to_owned()));
+    ExistingPermissionSet { name: name.into(), tags: tags.into_iter().collect(), ..Default::default() }
+}
+
+#[test]
+fn what_is_not_ours_is_not_touched() {
+    run(async {
+        let mut world = world();
+        world.identity_center.permission_sets =
+            vec![existing("Foreign", Some("test/other/one")), existing("Unmarked", None)];
+        let twin = Twin::start(world).await;
+        let operator = twin.operator().await;
+        twin.create("foreign", &plain("Foreign")).await;
+        twin.create("unmarked", &plain("Unmarked")).await;
+        let foreign = twin.pass(&operator, "foreign").await.unwrap().status;
+        assert_eq!(ready(&foreign), ("False".into(), "OwnedByOther".into()), "{foreign:#?}");
+        assert!(said(&foreign, "Stalled").2.contains("test/other/one"));
+        let unmarked = twin.pass(&operator, "unmarked").await.unwrap().status;
+        assert_eq!(ready(&unmarked), ("False".into(), "NotAdopted".into()));
+        assert_eq!(twin.mutations(0).len(), 0);
+
+        twin.patch("unmarked", &json!({"spec": {"permissionSet": {"adopt": true}}})).await;
+        let status = twin.settle(&operator, "unmarked").await.unwrap();
+        assert_eq!(ready(&status).0, "True", "{status:#?}");
+        assert_eq!(twin.mutations(0)[0].operation, "TagResource", "the mark comes first");
+        // A binding that owns nothing takes nothing with it.
+        twin.delete("foreign").await;
+        assert!(twin.settle(&operator, "foreign").await.is_none());
+        assert!(twin.sandbox.world().identity_center.permission_sets.iter().any(|s| s.name == "Foreign"));
+    });
+}
+
+#[test]
+fn two_bindings_that_claim_one_set_do_not_fight() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        twin.create("one", &plain("Readers")).await;
+        twin.settle(&operator, "one").await.unwrap();
+        let before = twin.sandbox.core.journal.last();
+        twin.create("two", &plain("Readers")).await;
+        for (name, other) in [("one", "two"), ("two", "one")] {
+            let status = twin.pass(&operator, name).await.unwrap().status;
+            assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()));
+            assert!(said(&status, "Ready").2.contains(other));
+        }
+        twin.delete("two").await;
+        assert!(twin.settle(&operator, "two").await.is_none());
+        let status = twin.settle(&operator, "one").await.unwrap();
+        assert_eq!(ready(&status).0, "True");
+        assert_eq!(twin.mutations(before).len(), 0);
+    });
+}
+
+#[test]
+fn the_management_account_and_other_namespaces_are_closed() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["accounts"] = json!({"include": [{"ids": [SHOP, MANAGEMENT]}]});
+        twin.create("readers", &spec).await;
+        let status = twin.pass(&operator, "readers").await.unwrap().status;
+        assert_eq!(ready(&status), ("False".into(), "BindingNotAllowed".into()), "{status:#?}");
+        assert_eq!(twin.mutations(0).len(), 0);
+        twin.patch_federation(&json!({"spec": {"bindings": {"managementAccount": "Allow"}}})).await;
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 2));
+
+        // Elsewhere and nowhere: refused, and gone without a trace.
+        for (name, federation, reason) in [
+            ("elsewhere", json!({"name": "acme", "namespace": "other"}), "BindingNotAllowed"),
+            ("nowhere", json!({"name": "nobody"}), "FederationNotFound"),
+        ] {
+            let mut spec = plain("Others");
+            spec["federationRef"] = federation;
+            twin.create(name, &spec).await;
+            let status = twin.pass(&operator, name).await.unwrap().status;
+            assert_eq!(ready(&status), ("False".into(), reason.into()));
+            twin.delete(name).await;
+            assert!(twin.pass(&operator, name).await.is_none());
+        }
+    });
+}
+
+#[test]
+fn nothing_that_is_wrong_with_the_set_holds_up_a_stated_removal() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["accounts"] = json!({"include": [{"ids": [SHOP, DEV]}]});
+        twin.create("readers", &spec).await;
+        twin.settle(&operator, "readers").await.unwrap();
+        let long = "x".repeat(11_000);
+        twin.patch("readers", &json!({"spec": {
+            "permissionSet": {"inlinePolicy": {"Version": "2012-10-17", "Id": long, "Statement": []}},
+            "principals": [{"group": {"displayName": "aws-engineers"}}, {"group": {"displayName": "aws-admins"}}],
+            "accounts": {"include": [{"ids": [DEV]}]}}}))
+            .await;
+        let removed =
+            |o: &causeway::controllers::Outcome<causeway::api::v1alpha1::PermissionSetBindingStatus>| {
+                !o.status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == "Succeeded")
+                    && twin.assignments() == [format!("Readers {DEV} aws-engineers")]
+            };
+        let status = twin.until(&operator, "readers", removed).await.unwrap();
+        assert_eq!(ready(&status), ("False".into(), "InvalidSpec".into()), "{status:#?}");
+    });
+}
+
+#[test]
+fn a_delegated_administrator_reads_by_pair() {
+    run(async {
+        let mut world = world();
+        world.organization.delegated_administrator = Some("777788889999".into());
+        world.organization.access_keys[0].account_id = Some("777788889999".into());
+        let twin = Twin::start(world).await;
+        let operator = twin.operator().await;
+        twin.create("engineers", &everything()).await;
+        let status = twin.settle(&operator, "engineers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 9), "{status:#?}");
+        twin.patch("engineers", &json!({"spec": {"principals": [{"group": {"displayName": "aws-admins"}}]}}))
+            .await;
+        let status = twin.settle(&operator, "engineers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 3));
+        assert_eq!(twin.assignments().len(), 3);
+        twin.assert_nothing_twice();
+    });
+}
+
+#[test]
+fn accounts_that_are_no_targets_are_named_and_the_others_served() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["accounts"] = json!({"include": [{"ids": [SHOP, "888899990000", "999999999999"]}]});
+        twin.create("readers", &spec).await;
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        assert_eq!(ready(&status), ("False".into(), "AccountNotFound".into()));
+        assert!(said(&status, "Ready").2.contains("888899990000 is not active (and 1 more)"), "{status:#?}");
+        assert_eq!((status.desired, status.current, status.pending), (3, 1, 0));
+    });
+}
+
+#[test]
+fn principals_that_are_missing_say_why() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["principals"] = json!([
+            {"group": {"displayName": "aws-engineers"}},
+            {"group": {"displayName": "no-such-group"}},
+            {"group": {"displayName": "aws-oncall"}},
+            {"group": {"displayName": "all-staff"}},
+            {"user": {"userPrincipalName": "hugo@acme.example"}},
+        ]);
+        twin.create("readers", &spec).await;
+        let bound = |o: &causeway::controllers::Outcome<
+            causeway::api::v1alpha1::PermissionSetBindingStatus,
+        >| { o.status.current == 1 && o.status.pending == 0 };
+        let status = twin.until(&operator, "readers", bound).await.unwrap();
+        assert_eq!(ready(&status), ("False".into(), "NotInEntra".into()), "{status:#?}");
+        let why: Vec<(&str, &str)> =
+            status.waiting.iter().map(|w| (w.principal.as_str(), w.reason.as_str())).collect();
+        assert_eq!(
+            why,
+            [
+                ("group \"all-staff\"", "NotInProvisioningScope"),
+                ("group \"aws-oncall\"", "NotInProvisioningScope"),
+                ("group \"no-such-group\"", "NotInEntra"),
+                ("user hugo@acme.example", "NotInProvisioningScope"),
+            ]
+        );
+        assert!(status.waiting[0].message.contains("no security group"));
+        assert!(status.waiting[1].message.contains("`- group: {displayName: aws-oncall}`"), "{status:#?}");
+        assert_eq!((status.desired, status.current), (5, 1));
+
+        // A connection that takes everybody: they come with its next cycle.
+        let connection = json!({
+            "apiVersion": "causeway.dev/v1alpha1", "kind": "ScimConnection", "metadata": {"name": "acme"},
+            "spec": {"federationRef": {"name": "acme"}, "secretRef": {"name": "scim"}, "scope": "All"},
+        });
+        let connections = Api::<ScimConnection>::namespaced(twin.client.clone(), &twin.namespace);
+        let connection = serde_json::from_value(connection).unwrap();
+        connections.create(&PostParams::default(), &connection).await.unwrap();
+        let status = twin.pass(&operator, "readers").await.unwrap().status;
+        assert_eq!(status.waiting[1].reason, "AwaitingProvisioning");
+        assert!(status.waiting[1].message.contains("ScimConnection acme"));
+        // One arrives.
+        let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+        let call = twin.aws.identitystore.create_group().identity_store_id(store).display_name("aws-oncall");
+        call.send().await.unwrap();
+        let status = twin.until(&operator, "readers", |o| o.status.current == 2).await.unwrap();
+        assert_eq!(status.waiting.len(), 3);
+    });
+}
+
+#[test]
+fn a_name_that_was_taken_over_gets_nothing_until_a_person_approves() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        twin.create("readers", &plain("Readers")).await;
+        twin.settle(&operator, "readers").await.unwrap();
+        let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+        let aws = &twin.aws.identitystore;
+        let groups = aws.list_groups().identity_store_id(&store).send().await.unwrap().groups;
+        let old =
+            groups.iter().find(|g| g.display_name() == Some("aws-engineers")).unwrap().group_id().to_owned();
+        aws.delete_group().identity_store_id(&store).group_id(&old).send().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        // Gone, but nothing is removed for that.
+        let before = twin.sandbox.core.journal.last();
+        let status = twin.until(&operator, "readers", |o| !o.status.waiting.is_empty()).await.unwrap();
+        assert_eq!(status.waiting[0].reason, "NotInProvisioningScope", "Entra still has it");
+        let new =
+            aws.create_group().identity_store_id(&store).display_name("aws-engineers").send().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let status = twin
+            .until(&operator, "readers", |o| ready(&o.status).1 == "PrincipalIdentityChanged")
+            .await
+            .unwrap();
+        let (_, _, message) = said(&status, "Stalled");
+        assert!(
+            message.ends_with(&format!("causeway.dev/approve-principal={}", new.group_id())),
+            "{message}"
+        );
+        assert_eq!(twin.mutations(before).len(), 0);
+        let approve =
+            json!({"metadata": {"annotations": {"causeway.dev/approve-principal": new.group_id()}}});
+        twin.patch("readers", &approve).await;
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 1), "{status:#?}");
+        assert_eq!(twin.assignments(), [format!("Readers {SHOP} aws-engineers")]);
+        let done: Vec<String> = twin.mutations(before).into_iter().map(|e| e.operation).collect();
+        assert_eq!(done, ["CreateAccountAssignment", "DeleteAccountAssignment"]);
+    });
+}

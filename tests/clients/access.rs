@@ -1,0 +1,221 @@
+//! Which credentials a federation may use, and how they are found. The API server here is a map of Secrets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use causeway::api::v1alpha1::IdentityFederation;
+use causeway::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
+use causeway::clock::Clock;
+use causeway::controllers::Clouds;
+use causeway::controllers::context::Context;
+use causeway::problem::Class;
+use causeway::settings::{Endpoints, Settings};
+use causeway::status::Reason;
+use causeway::telemetry::Metrics;
+use kube::client::Body;
+use sandbox::aws::Aws;
+use sandbox::core::{Authority, Core, Profile, serve};
+use sandbox::entra::Entra;
+use sandbox::world::World;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::Recorder;
+
+type Secrets = Arc<Mutex<BTreeMap<String, BTreeMap<String, String>>>>;
+
+struct Twin {
+    core: Arc<Core>,
+    context: Context,
+    secrets: Secrets,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+/// Answers `GET …/namespaces/<ns>/secrets/<name>` from the map and knows nothing else.
+fn api_server(secrets: Secrets) -> kube::Client {
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let path = request.uri().path().trim_start_matches("/api/v1/namespaces/").to_owned();
+        let found = secrets.lock().unwrap().get(&path).cloned();
+        let (status, body) = match found {
+            Some(keys) => {
+                let data: BTreeMap<_, _> =
+                    keys.iter().map(|(k, v)| (k.clone(), STANDARD.encode(v))).collect();
+                (200, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data}))
+            }
+            None => (
+                404,
+                json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": path, "code": 404}),
+            ),
+        };
+        let response =
+            http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+        std::future::ready(response)
+    });
+    kube::Client::new(service, "default")
+}
+
+impl Twin {
+    async fn start() -> Self {
+        let core = Arc::new(Core::new(Profile::fast(), 1));
+        let world = World::load("company-enabled").unwrap();
+        let (aws, entra) = (Aws::new(core.clone(), &world), Entra::new(core.clone(), &world));
+        let authority = Authority::generate().unwrap();
+        let stop = CancellationToken::new();
+        let listen =
+            async |router| serve(router, Some(authority.server_config()), stop.clone()).await.unwrap().url;
+        let mut settings = Settings::for_tests("test");
+        settings.endpoints.ca_pem = Some(authority.ca_pem().to_owned());
+        settings.endpoints.aws = Some(listen(aws.router()).await.parse().unwrap());
+        settings.endpoints.graph = listen(entra.graph_router()).await.parse().unwrap();
+        settings.endpoints.authority = listen(entra.login_router()).await.parse().unwrap();
+        let Endpoints { graph, authority: login, .. } = &settings.endpoints;
+        entra.set_urls(graph.as_str(), login.as_str(), authority.ca_pem(), "https://127.0.0.1:9");
+        settings.ambient_namespaces = ["platform".to_owned()].into();
+        let settings = Arc::new(settings);
+        let secrets = Secrets::default();
+        let client = &world.tenant.clients[0];
+        let key = &world.organization.access_keys[0];
+        let mut known = secrets.lock().unwrap();
+        let secret = client.client_secret.clone().unwrap();
+        known
+            .insert("identity/secrets/entra".into(), [("clientSecret".into(), format!("{secret}\n"))].into());
+        known.insert(
+            "identity/secrets/aws".into(),
+            [
+                ("accessKeyId".into(), key.access_key_id.clone()),
+                ("secretAccessKey".into(), format!("{}\n", key.secret_access_key)),
+            ]
+            .into(),
+        );
+        drop(known);
+        let recorder = Recorder::new();
+        let clouds = Clouds::new(settings.clone(), recorder.clone()).unwrap();
+        let kube = api_server(secrets.clone());
+        let context =
+            Context::new(kube, settings, Clock::system(), clouds, recorder, Arc::new(Metrics::new()));
+        Self { core, context, secrets, _stop: stop.drop_guard() }
+    }
+
+    fn set(&self, secret: &str, key: &str, value: Option<&str>) {
+        let mut secrets = self.secrets.lock().unwrap();
+        let keys = secrets.get_mut(secret).unwrap();
+        match value {
+            Some(value) => keys.insert(key.to_owned(), value.to_owned()),
+            None => keys.remove(key),
+        };
+    }
+
+    fn tokens(&self) -> u64 {
+        self.core.counters.all().iter().filter(|c| c.operation == "token").map(|c| c.calls).sum()
+    }
+}
+
+fn federation(namespace: &str, aws_credentials: &Value) -> IdentityFederation {
+    let world = World::load("company-enabled").unwrap();
+    let value = json!({
+        "apiVersion": "causeway.dev/v1alpha1",
+        "kind": "IdentityFederation",
+        "metadata": {"name": "acme", "namespace": namespace, "uid": "uid-1"},
+        "spec": {
+            "entra": {
+                "tenantId": world.tenant.id,
+                "credentials": {"clientSecret": {
+                    "clientId": world.tenant.clients[0].client_id,
+                    "secretRef": {"name": "entra", "key": "clientSecret"},
+                }},
+                "application": {},
+            },
+            "aws": {
+                "region": "eu-west-1",
+                "credentials": aws_credentials,
+                "identityCenter": {"serviceProviderMetadata": {"configMapKeyRef": {"name": "sp", "key": "xml"}}},
+            },
+        },
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+fn by_secret(namespace: &str) -> IdentityFederation {
+    federation(namespace, &json!({"secretRef": {"name": "aws"}}))
+}
+
+fn deleted(mut federation: IdentityFederation) -> IdentityFederation {
+    federation.metadata.deletion_timestamp =
+        Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+    federation
+}
+
+#[tokio::test]
+async fn both_clouds_answer_and_clients_are_kept() {
+    let twin = Twin::start().await;
+    let federation = by_secret("identity");
+    for _ in 0..3 {
+        let graph = twin.context.graph(&federation).await.unwrap();
+        graph.applications_of_template(IDENTITY_CENTER_TEMPLATE).await.unwrap();
+        let aws = twin.context.aws(&federation).await.unwrap();
+        aws.ssoadmin.list_instances().send().await.unwrap();
+    }
+    assert_eq!(twin.tokens(), 1, "the token is kept with the client");
+}
+
+#[tokio::test]
+async fn a_changed_secret_takes_effect_at_once() {
+    let twin = Twin::start().await;
+    let federation = by_secret("identity");
+    twin.context.graph(&federation).await.unwrap().groups_named("aws-engineers").await.unwrap();
+    twin.set("identity/secrets/entra", "clientSecret", Some("wrong-by-now"));
+    let graph = twin.context.graph(&federation).await.unwrap();
+    assert!(graph.groups_named("aws-engineers").await.is_err());
+    twin.context.aws(&federation).await.unwrap().ssoadmin.list_instances().send().await.unwrap();
+    twin.set("identity/secrets/aws", "accessKeyId", Some("AKIAUNKNOWN000000000"));
+    assert!(twin.context.aws(&federation).await.unwrap().ssoadmin.list_instances().send().await.is_err());
+}
+
+#[tokio::test]
+async fn missing_secrets_and_keys_are_named() {
+    let twin = Twin::start().await;
+    let elsewhere = by_secret("payments");
+    for problem in
+        [twin.context.graph(&elsewhere).await.unwrap_err(), twin.context.aws(&elsewhere).await.unwrap_err()]
+    {
+        assert_eq!((problem.class, problem.reason), (Class::Blocked, Reason::SecretNotFound));
+        assert!(problem.message.contains("namespace payments"), "{problem}");
+    }
+    twin.set("identity/secrets/aws", "secretAccessKey", None);
+    let problem = twin.context.aws(&by_secret("identity")).await.unwrap_err();
+    assert!(
+        problem.reason == Reason::SecretNotFound && problem.message.contains("`secretAccessKey`"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn ambient_credentials_need_a_listed_namespace() {
+    let twin = Twin::start().await;
+    let problem = twin.context.aws(&federation("identity", &json!({"ambient": {}}))).await.unwrap_err();
+    assert_eq!((problem.class, problem.reason), (Class::Invalid, Reason::CredentialsNotAllowed));
+    assert!(problem.message.contains("--ambient-namespaces"), "{problem}");
+    twin.context.aws(&federation("platform", &json!({"ambient": {}}))).await.unwrap();
+    for unclear in [json!({}), json!({"ambient": {}, "secretRef": {"name": "aws"}})] {
+        let problem = twin.context.aws(&federation("platform", &unclear)).await.unwrap_err();
+        assert_eq!(problem.reason, Reason::InvalidSpec);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_may_finish_with_the_credentials_used_last() {
+    let twin = Twin::start().await;
+    let federation = by_secret("identity");
+    twin.context.graph(&federation).await.unwrap();
+    twin.context.aws(&federation).await.unwrap();
+    twin.secrets.lock().unwrap().clear();
+    assert!(twin.context.graph(&federation).await.is_err(), "only while it is being deleted");
+    let federation = deleted(federation);
+    twin.context.graph(&federation).await.unwrap().groups_named("aws-engineers").await.unwrap();
+    twin.context.aws(&federation).await.unwrap().ssoadmin.list_instances().send().await.unwrap();
+    let mut stranger = federation.clone();
+    stranger.metadata.uid = Some("uid-2".to_owned());
+    assert!(twin.context.graph(&stranger).await.is_err(), "nobody gets another one's credentials");
+}

@@ -1,0 +1,56 @@
+//! The live clients against servers on loopback.
+
+mod access;
+mod aws;
+mod entra;
+mod graph;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use causeway::clients::http::HttpOptions;
+use causeway::clients::{Call, CallObserver};
+use sandbox::core::Authority;
+
+/// Deadlines short enough for tests: one second for each try.
+fn options(authority: &Authority) -> HttpOptions {
+    HttpOptions {
+        ca_pem: Some(authority.ca_pem().to_owned()),
+        connect: Duration::from_secs(1),
+        attempt: Duration::from_secs(1),
+        total: Duration::from_secs(8),
+    }
+}
+
+/// Writes down every call, and can stop the caller for good before one.
+#[derive(Debug, Default)]
+struct Recorder {
+    calls: Mutex<Vec<String>>,
+    stop_before: Option<&'static str>,
+}
+
+impl Recorder {
+    fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// `service operation status`, with `!` after a write.
+    fn seen(&self) -> Vec<String> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl CallObserver for Recorder {
+    async fn before(&self, call: &Call) {
+        if self.stop_before == Some(call.operation.as_str()) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn after(&self, call: &Call, status: u16, _: Duration) {
+        let mark = if call.write { "!" } else { "" };
+        let line = format!("{} {}{mark} {status}", call.service.as_str(), call.operation);
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}

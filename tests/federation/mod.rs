@@ -1,0 +1,5 @@
+//! IdentityFederation against both simulated clouds and a real API server.
+
+mod bench;
+mod crash;
+mod journey;

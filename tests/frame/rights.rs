@@ -1,0 +1,100 @@
+//! The operator as a service account with exactly the rights that its list names.
+
+use causeway::app::{self, Reconcilers};
+use causeway::cluster::rights;
+use causeway::controllers::{Notice, Outcome};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use kube::api::ObjectMeta;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::runner::{is_ready, ready};
+use super::scripted::{Scripted, Still, connections, create_connection, settings, until};
+use crate::support;
+
+async fn grant(
+    client: &Client,
+    namespace: &str,
+    role: &str,
+    account_namespace: &str,
+    rules: Vec<PolicyRule>,
+) {
+    let metadata = ObjectMeta { name: Some(role.to_owned()), ..ObjectMeta::default() };
+    let roles = Api::<Role>::namespaced(client.clone(), namespace);
+    let rights = Role { metadata: metadata.clone(), rules: Some(rules) };
+    roles.create(&Default::default(), &rights).await.unwrap();
+    let binding = RoleBinding {
+        metadata,
+        role_ref: RoleRef {
+            api_group: Some("rbac.authorization.k8s.io".into()),
+            kind: "Role".into(),
+            name: role.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".into(),
+            name: "causeway".into(),
+            namespace: Some(account_namespace.to_owned()),
+            ..Subject::default()
+        }]),
+    };
+    let bindings = Api::<RoleBinding>::namespaced(client.clone(), namespace);
+    bindings.create(&Default::default(), &binding).await.unwrap();
+}
+
+#[test]
+fn the_listed_rights_are_enough_for_two_watched_namespaces_and_a_home() {
+    support::run(async {
+        let (client, home) = support::namespace("frame-home").await;
+        let (_, one) = support::namespace("frame-one").await;
+        let (_, two) = support::namespace("frame-two").await;
+        let account = serde_json::from_value(json!({"metadata": {"name": "causeway"}})).unwrap();
+        let accounts = Api::<ServiceAccount>::namespaced(client.clone(), &home);
+        accounts.create(&Default::default(), &account).await.unwrap();
+        for watched in [&one, &two] {
+            grant(&client, watched, "causeway", &home, rights::watched()).await;
+        }
+        grant(&client, &home, "causeway-home", &home, rights::own("causeway")).await;
+
+        let dir = tempfile::tempdir().unwrap();
+        let plane = support::cluster().await;
+        let path = plane.service_account_kubeconfig(&home, "causeway", dir.path()).await.unwrap();
+        let kubeconfig = Kubeconfig::read_from(path).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+
+        let mut settings = settings(&one);
+        settings.namespaces.insert(two.clone());
+        settings.operator_namespace = home.clone();
+        settings.leader.elect = true;
+        let mut script = Scripted::new(|object| {
+            let notice = Notice {
+                warning: false,
+                reason: "Provisioned".into(),
+                action: "Provision",
+                note: "all is well".into(),
+            };
+            Outcome::settled(ready(&object)).with_notices(vec![notice])
+        });
+        script.writes_map = Some("x-ledger".to_owned());
+        let reconcilers =
+            Reconcilers { federations: Still::new(), connections: script, bindings: Still::new() };
+        let stop = CancellationToken::new();
+        let operator = tokio::spawn(app::run_with(settings, None, stop.clone(), Some(config), reconcilers));
+        for namespace in [&one, &two] {
+            create_connection(&client, namespace, "x").await;
+            let api = connections(&client, namespace);
+            until(&api, "x", "ready", is_ready).await;
+            let events = Api::<Event>::namespaced(client.clone(), namespace);
+            while events.list(&Default::default()).await.unwrap().items.is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            api.delete("x", &Default::default()).await.unwrap();
+            until(&api, "x", "gone", |o| o.is_none()).await;
+        }
+        stop.cancel();
+        operator.await.unwrap().unwrap();
+    });
+}
