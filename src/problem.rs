@@ -113,30 +113,49 @@ impl Problem {
         let cloud = error.service.cloud();
         let tail = error.tail();
         let (class, reason, message) = match &error.kind {
-            CloudErrorKind::Throttled { .. } => {
-                (Class::Throttled, Reason::ProgressingWithRetry, format!("{cloud} throttles calls; waiting to {doing}"))
-            }
-            CloudErrorKind::Transient => {
-                (Class::Transient, Reason::CloudUnavailable, format!("could not {doing}: {cloud} failed or was not reached{tail}; trying again"))
-            }
+            CloudErrorKind::Throttled { .. } => (
+                Class::Throttled,
+                Reason::ProgressingWithRetry,
+                format!("{cloud} throttles calls; waiting to {doing}"),
+            ),
+            CloudErrorKind::Transient => (
+                Class::Transient,
+                Reason::CloudUnavailable,
+                format!("could not {doing}: {cloud} failed or was not reached{tail}; trying again"),
+            ),
             CloudErrorKind::Unauthenticated => (
                 Class::Denied,
                 Reason::AuthenticationFailed,
-                format!("could not {doing}: {cloud} does not accept the credentials{tail}; check the referenced Secret and whether it has expired"),
+                format!(
+                    "could not {doing}: {cloud} does not accept the credentials{tail}; check the referenced Secret and whether it has expired"
+                ),
             ),
             CloudErrorKind::Denied => (
                 Class::Denied,
                 Reason::PermissionDenied,
-                format!("could not {doing}: {cloud} denies {}{tail}; grant the permission to the operator's identity", error.operation),
+                format!(
+                    "could not {doing}: {cloud} denies {}{tail}; grant the permission to the operator's identity",
+                    error.operation
+                ),
             ),
-            CloudErrorKind::Conflict => {
-                (Class::Pending, Reason::Progressing, format!("could not {doing} yet: an earlier change is still spreading in {cloud}"))
+            CloudErrorKind::Conflict => (
+                Class::Pending,
+                Reason::Progressing,
+                format!("could not {doing} yet: an earlier change is still spreading in {cloud}"),
+            ),
+            CloudErrorKind::NotFound => (
+                Class::Transient,
+                Reason::ProgressingWithRetry,
+                format!("could not {doing}: {cloud} does not show the object (yet){tail}"),
+            ),
+            CloudErrorKind::Quota => (
+                Class::Denied,
+                Reason::QuotaExceeded,
+                format!("could not {doing}: a quota of {cloud} is exhausted{tail}"),
+            ),
+            CloudErrorKind::Invalid => {
+                (Class::Invalid, Reason::InvalidSpec, format!("could not {doing}: {cloud} refuses it{tail}"))
             }
-            CloudErrorKind::NotFound => {
-                (Class::Transient, Reason::ProgressingWithRetry, format!("could not {doing}: {cloud} does not show the object (yet){tail}"))
-            }
-            CloudErrorKind::Quota => (Class::Denied, Reason::QuotaExceeded, format!("could not {doing}: a quota of {cloud} is exhausted{tail}")),
-            CloudErrorKind::Invalid => (Class::Invalid, Reason::InvalidSpec, format!("could not {doing}: {cloud} refuses it{tail}")),
         };
         let retry_after = match error.kind {
             CloudErrorKind::Throttled { retry_after } => retry_after,
@@ -149,14 +168,23 @@ impl Problem {
 impl From<kube::Error> for Problem {
     fn from(error: kube::Error) -> Self {
         let (class, message) = match &error {
-            kube::Error::Api(s) if s.is_conflict() => (Class::Conflict, "another writer was faster".to_owned()),
-            kube::Error::Api(s) if s.is_forbidden() => {
-                (Class::Denied, format!("the operator's role in the cluster lacks a permission: {}", s.message))
+            kube::Error::Api(s) if s.is_conflict() => {
+                (Class::Conflict, "another writer was faster".to_owned())
             }
-            kube::Error::Api(s) if s.is_invalid() => (Class::Transient, format!("the API server refused a write: {}", s.message)),
-            _ => (Class::Transient, "the Kubernetes API server failed or was not reached; trying again".to_owned()),
+            kube::Error::Api(s) if s.is_forbidden() => (
+                Class::Denied,
+                format!("the operator's role in the cluster lacks a permission: {}", s.message),
+            ),
+            kube::Error::Api(s) if s.is_invalid() => {
+                (Class::Transient, format!("the API server refused a write: {}", s.message))
+            }
+            _ => (
+                Class::Transient,
+                "the Kubernetes API server failed or was not reached; trying again".to_owned(),
+            ),
         };
-        let reason = if class == Class::Denied { Reason::PermissionDenied } else { Reason::ProgressingWithRetry };
+        let reason =
+            if class == Class::Denied { Reason::PermissionDenied } else { Reason::ProgressingWithRetry };
         Self { class, reason, message, retry_after: None, source: Some(Box::new(error)) }
     }
 }

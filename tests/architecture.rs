@@ -36,7 +36,12 @@ fn forbid(folder: &str, file: Option<&str>, words: &[&str]) {
                 continue;
             }
             for word in words {
-                assert!(!line.contains(word), "{}:{} must not know {word}: {line}", path.display(), number + 1);
+                assert!(
+                    !line.contains(word),
+                    "{}:{} must not know {word}: {line}",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -44,7 +49,11 @@ fn forbid(folder: &str, file: Option<&str>, words: &[&str]) {
 
 #[test]
 fn the_api_knows_no_client_and_no_runtime() {
-    forbid("src/api", None, &["crate::clients", "crate::controllers", "crate::engine", "tokio", "reqwest", "aws_sdk"]);
+    forbid(
+        "src/api",
+        None,
+        &["crate::clients", "crate::controllers", "crate::engine", "tokio", "reqwest", "aws_sdk"],
+    );
 }
 
 #[test]
@@ -54,13 +63,21 @@ fn status_knows_no_client() {
 
 #[test]
 fn clients_know_neither_the_api_nor_kubernetes() {
-    forbid("src/clients", None, &["crate::api", "crate::controllers", "crate::engine", "kube::", "k8s_openapi"]);
+    forbid(
+        "src/clients",
+        None,
+        &["crate::api", "crate::controllers", "crate::engine", "kube::", "k8s_openapi"],
+    );
 }
 
 #[test]
 fn plans_do_no_io_and_read_no_clock() {
     for file in ["plan.rs", "desired.rs"] {
-        forbid("src", Some(file), &["async ", ".await", "tokio", "kube::Api", "kube::Client", "::now()", "Context", "rand::"]);
+        forbid(
+            "src",
+            Some(file),
+            &["async ", ".await", "tokio", "kube::Api", "kube::Client", "::now()", "Context", "rand::"],
+        );
     }
 }
 
@@ -72,11 +89,16 @@ fn the_sandbox_does_not_know_the_operator() {
 #[test]
 fn only_the_engine_writes_to_sso_admin() {
     let writers = [
-        "create_permission_set(", "update_permission_set(", "delete_permission_set(", "provision_permission_set(",
-        "create_account_assignment(", "delete_account_assignment(",
+        "create_permission_set(",
+        "update_permission_set(",
+        "delete_permission_set(",
+        "provision_permission_set(",
+        "create_account_assignment(",
+        "delete_account_assignment(",
     ];
     for (path, text) in sources("src") {
-        let allowed = ["src/engine", "src/clients/aws"].iter().any(|room| path.to_string_lossy().contains(room));
+        let allowed =
+            ["src/engine", "src/clients/aws"].iter().any(|room| path.to_string_lossy().contains(room));
         for writer in writers {
             assert!(allowed || !code(&text).contains(writer), "{} calls {writer}", path.display());
         }

@@ -5,8 +5,8 @@ mod schema;
 pub mod v1alpha1;
 
 pub use common::{
-    ConfigMapKeyRef, DeletionPolicy, Group, Handoff, HandoffStep, Mode, PlanSummary, Principal, PublishedMetadata,
-    SecretKeyRef, SecretRef, User,
+    ConfigMapKeyRef, DeletionPolicy, Group, Handoff, HandoffStep, Mode, PlanSummary, Principal,
+    PublishedMetadata, SecretKeyRef, SecretRef, User,
 };
 pub use schema::{all_crds, finish_schema};
 

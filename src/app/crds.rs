@@ -27,7 +27,11 @@ async fn wait<K: Managed>(client: &Client, namespace: Option<&str>) {
     while let Err(error) = api.list_metadata(&ListParams::default().limit(1)).await {
         let message = error.to_string();
         if message != told {
-            tracing::warn!(kind = K::KIND, error = message, "the API server does not serve this kind; waiting");
+            tracing::warn!(
+                kind = K::KIND,
+                error = message,
+                "the API server does not serve this kind; waiting"
+            );
             told = message;
         }
         tokio::time::sleep(PAUSE).await;

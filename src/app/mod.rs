@@ -287,12 +287,22 @@ impl Operator {
         let connections = Runner::new(connections, self.context.clone(), self.stores.clone());
         let bindings = Runner::new(bindings, self.context.clone(), self.stores.clone());
         let (watches, quit) = (&self.watches, &self.quit);
-        let run = federations.run(self.stores.federations.clone(), writers.federations, watches.clone(), quit.clone());
+        let run = federations.run(
+            self.stores.federations.clone(),
+            writers.federations,
+            watches.clone(),
+            quit.clone(),
+        );
         self.controllers.spawn(async move {
             run.await;
             "the controller for IdentityFederation"
         });
-        let run = connections.run(self.stores.connections.clone(), writers.connections, watches.clone(), quit.clone());
+        let run = connections.run(
+            self.stores.connections.clone(),
+            writers.connections,
+            watches.clone(),
+            quit.clone(),
+        );
         self.controllers.spawn(async move {
             run.await;
             "the controller for ScimConnection"

@@ -21,10 +21,14 @@ async fn versions(world: &TestWorld) -> BTreeMap<String, String> {
         let object = world.get(kind, name).await.expect("it exists");
         all.insert(format!("{kind}/{name}"), object.resource_version().unwrap());
     }
-    for map in Api::<ConfigMap>::namespaced(client.clone(), namespace).list(&ListParams::default()).await.unwrap() {
+    for map in
+        Api::<ConfigMap>::namespaced(client.clone(), namespace).list(&ListParams::default()).await.unwrap()
+    {
         all.insert(format!("ConfigMap/{}", map.name_any()), map.resource_version().unwrap());
     }
-    for event in Api::<Event>::namespaced(client.clone(), namespace).list(&ListParams::default()).await.unwrap() {
+    for event in
+        Api::<Event>::namespaced(client.clone(), namespace).list(&ListParams::default()).await.unwrap()
+    {
         all.insert(format!("Event/{}", event.name_any()), event.resource_version().unwrap());
     }
     all
@@ -37,7 +41,11 @@ fn calls(world: &TestWorld, operation: &str) -> u64 {
 
 /// Waits until every controller has looked at the clouds three times more.
 async fn three_resyncs(world: &TestWorld) {
-    let watched = ["ListInstances", "GET /servicePrincipals/{id}/synchronization/jobs", "ListAccountAssignmentsForPrincipal"];
+    let watched = [
+        "ListInstances",
+        "GET /servicePrincipals/{id}/synchronization/jobs",
+        "ListAccountAssignmentsForPrincipal",
+    ];
     let before: Vec<u64> = watched.iter().map(|o| calls(world, o)).collect();
     world
         .until("three resyncs", async || {
@@ -66,7 +74,8 @@ fn three_resyncs_and_a_restart_write_nothing() {
         operator.stop().await;
 
         assert_eq!(versions(&world).await, before, "status, ConfigMaps and Events stay as they are");
-        let written: Vec<String> = world.mutations(journal).iter().map(|e| format!("{} {}", e.operation, e.target)).collect();
+        let written: Vec<String> =
+            world.mutations(journal).iter().map(|e| format!("{} {}", e.operation, e.target)).collect();
         assert_eq!(written, Vec::<String>::new(), "no mutation of a cloud");
     });
 }
@@ -100,12 +109,16 @@ fn a_cluster_rebuilt_from_git_resumes_without_a_mutation() {
         let sha = world.sandbox.aws.idp_certificates();
         let sha = sha[0]["sha256"].as_str().expect("AWS has imported a certificate").to_owned();
         let patch = serde_json::json!({"metadata": {"annotations": {"causeway.dev/acknowledge": sha}}});
-        federation.patch("acme", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(patch)).await.unwrap();
+        federation
+            .patch("acme", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(patch))
+            .await
+            .unwrap();
         world.until_ready(&ALL).await;
         three_resyncs(&world).await;
         operator.stop().await;
 
-        let written: Vec<String> = world.mutations(journal).iter().map(|e| format!("{} {}", e.operation, e.target)).collect();
+        let written: Vec<String> =
+            world.mutations(journal).iter().map(|e| format!("{} {}", e.operation, e.target)).collect();
         assert_eq!(written, Vec::<String>::new(), "no mutation of a cloud");
         assert_eq!(world.end_state(), end);
     });
@@ -116,7 +129,9 @@ async fn kept(world: &TestWorld) -> Vec<kube::api::DynamicObject> {
     use kube::api::{ApiResource, DynamicObject};
     use kube::core::GroupVersionKind;
     let mut kept = Vec::new();
-    for (kind, names) in [("Secret", vec!["entra", "aws", "aws-scim"]), ("ConfigMap", vec!["aws-sp-metadata"])] {
+    for (kind, names) in
+        [("Secret", vec!["entra", "aws", "aws-scim"]), ("ConfigMap", vec!["aws-sp-metadata"])]
+    {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
         let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.namespace, &resource);
         for name in names {

@@ -92,9 +92,22 @@ async fn describe(world: &TestWorld, kind: &str, name: &str) -> String {
     let status = status.split_once("\nEvents:").map_or(status, |(status, _)| status);
     let mut lines: Vec<String> = Vec::new();
     for line in status.lines() {
-        let volatile = ["Instance Arn:", "Identity Store Id:", "Job Id:", "Permission Set Arn:", "Access Portal URL:", "Access Portal Url:", "Hash:", "Ended At:", "Credentials Digest:", "Exported:"];
+        let volatile = [
+            "Instance Arn:",
+            "Identity Store Id:",
+            "Job Id:",
+            "Permission Set Arn:",
+            "Access Portal URL:",
+            "Access Portal Url:",
+            "Hash:",
+            "Ended At:",
+            "Credentials Digest:",
+            "Exported:",
+        ];
         match volatile.iter().find(|v| line.trim_start().starts_with(**v)) {
-            Some(key) => lines.push(format!("{}{key}  <volatile>", &line[..line.len() - line.trim_start().len()])),
+            Some(key) => {
+                lines.push(format!("{}{key}  <volatile>", &line[..line.len() - line.trim_start().len()]))
+            }
             None => lines.push(line.to_owned()),
         }
     }
@@ -103,7 +116,12 @@ async fn describe(world: &TestWorld, kind: &str, name: &str) -> String {
 
 async fn reason(world: &TestWorld, kind: &str, name: &str) -> String {
     let object = world.get(kind, name).await;
-    object.as_ref().and_then(|o| condition(o, "Ready")).and_then(|c| c["reason"].as_str()).unwrap_or_default().to_owned()
+    object
+        .as_ref()
+        .and_then(|o| condition(o, "Ready"))
+        .and_then(|c| c["reason"].as_str())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[test]
@@ -115,10 +133,14 @@ fn waiting_resources_say_what_a_person_must_do() {
         world
             .until("everything waits for a person", async || {
                 let federation = world.get("IdentityFederation", "acme").await.unwrap();
-                let signing = condition(&federation, "SigningCertificateValid").is_some_and(|c| c["status"] == "True");
-                let assigned = condition(&federation, "AssignmentsReady").is_some_and(|c| c["status"] == "True");
+                let signing =
+                    condition(&federation, "SigningCertificateValid").is_some_and(|c| c["status"] == "True");
+                let assigned =
+                    condition(&federation, "AssignmentsReady").is_some_and(|c| c["status"] == "True");
                 let waits = reason(&world, "IdentityFederation", "acme").await == "AwaitingHandoff";
-                waits && signing && assigned
+                waits
+                    && signing
+                    && assigned
                     && reason(&world, "ScimConnection", "acme").await == "AwaitingHandoff"
                     && reason(&world, "PermissionSetBinding", "engineers").await == "FederationNotReady"
                     && reason(&world, "PermissionSetBinding", "auditors").await == "FederationNotReady"
@@ -141,7 +163,11 @@ fn ready_resources_tell_the_story() {
         world.until_ready(&ALL).await;
         for (kind, name) in ALL {
             let resource = format!("{}/{name}", kind.to_lowercase());
-            let waited = kubectl(&world, &["wait", "--for=condition=Ready", &resource, "-n", &world.namespace, "--timeout=30s"]).await;
+            let waited = kubectl(
+                &world,
+                &["wait", "--for=condition=Ready", &resource, "-n", &world.namespace, "--timeout=30s"],
+            )
+            .await;
             assert!(waited.contains("condition met"), "{waited}");
         }
         insta::assert_snapshot!("get_ready", get(&world).await);
@@ -155,14 +181,17 @@ fn ready_resources_tell_the_story() {
 fn broken_resources_name_the_way_out() {
     run(async {
         let world = TestWorld::company("broken").await;
-        let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(world.client.clone(), &world.namespace);
+        let secrets =
+            Api::<k8s_openapi::api::core::v1::Secret>::namespaced(world.client.clone(), &world.namespace);
         let wrong = json!({"stringData": {"clientSecret": "yesterdays-secret"}});
         secrets.patch("entra", &PatchParams::default(), &Patch::Merge(wrong)).await.unwrap();
         let operator = world.operator();
         world.apply(FEDERATION).await;
         world.apply(CONNECTION).await;
         world
-            .until("Entra has refused", async || reason(&world, "IdentityFederation", "acme").await == "AuthenticationFailed")
+            .until("Entra has refused", async || {
+                reason(&world, "IdentityFederation", "acme").await == "AuthenticationFailed"
+            })
             .await;
         insta::assert_snapshot!("get_broken", get(&world).await);
         insta::assert_snapshot!("describe_broken_federation", describe(&world, "idf", "acme").await);

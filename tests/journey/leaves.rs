@@ -1,6 +1,5 @@
 //! No field is there for show: each leaf of each schema, changed, changes the plan or the status, or is refused.
 
-
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use sandbox::journey;
@@ -31,9 +30,15 @@ fn other(path: &str, old: &Value) -> Value {
         (_, Value::Bool(b)) => json!(!b),
         (_, Value::Number(n)) => json!(n.as_i64().unwrap_or_default() + 1),
         (_, Value::String(s)) if s.contains('@') => json!(format!("other-{s}")),
-        (_, Value::String(s)) if s.starts_with("arn:aws:iam") => json!("arn:aws:iam::aws:policy/job-function/ViewOnlyAccess"),
-        (_, Value::String(s)) if s.len() == 36 && s.matches('-').count() == 4 => json!("deadbeef-0000-4000-8000-000000000000"),
-        (_, Value::String(s)) if s.len() == 64 && s.chars().all(|c| c.is_ascii_hexdigit()) => json!("f".repeat(64)),
+        (_, Value::String(s)) if s.starts_with("arn:aws:iam") => {
+            json!("arn:aws:iam::aws:policy/job-function/ViewOnlyAccess")
+        }
+        (_, Value::String(s)) if s.len() == 36 && s.matches('-').count() == 4 => {
+            json!("deadbeef-0000-4000-8000-000000000000")
+        }
+        (_, Value::String(s)) if s.len() == 64 && s.chars().all(|c| c.is_ascii_hexdigit()) => {
+            json!("f".repeat(64))
+        }
         (_, Value::String(s)) => json!(format!("{s}x")),
         (_, other) => panic!("{path} is no leaf: {other}"),
     }
@@ -49,7 +54,9 @@ fn leaves(value: &Value, path: &str, into: &mut Vec<(String, Value)>) {
             into.push((path.to_owned(), changed));
         }
         Value::Object(map) => map.iter().for_each(|(k, v)| leaves(v, &format!("{path}/{k}"), into)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| leaves(v, &format!("{path}/{i}"), into)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, v)| leaves(v, &format!("{path}/{i}"), into))
+        }
         leaf => into.push((path.to_owned(), other(path, leaf))),
     }
 }
@@ -102,7 +109,11 @@ fn every_leaf_of_every_schema_has_an_effect() {
                 }
                 let mut changed = base.clone();
                 *changed.data.pointer_mut(&path).unwrap() = value;
-                let parameters = PatchParams { field_manager: Some("person".into()), force: true, ..PatchParams::default() };
+                let parameters = PatchParams {
+                    field_manager: Some("person".into()),
+                    force: true,
+                    ..PatchParams::default()
+                };
                 match api.patch(&base.name_any(), &parameters, &Patch::Apply(&changed)).await {
                     Err(_) => continue,
                     Ok(_) => {

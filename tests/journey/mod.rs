@@ -25,7 +25,10 @@ fn app_id(world: &TestWorld) -> String {
 fn access(world: &TestWorld, who: &str) -> Option<BTreeSet<(String, String)>> {
     let came = world.sandbox.sign_in(who, &app_id(world));
     (came.verdict == Verdict::Admitted).then(|| {
-        came.access.into_iter().flat_map(|a| a.roles.into_iter().map(move |r| (a.account_id.clone(), r))).collect()
+        came.access
+            .into_iter()
+            .flat_map(|a| a.roles.into_iter().map(move |r| (a.account_id.clone(), r)))
+            .collect()
     })
 }
 
@@ -57,7 +60,11 @@ fn people_sign_in_with_what_the_yaml_says_and_lose_it_again() {
         let elif = users.into_iter().find(|u| u.user_principal_name == "elif@acme.example").unwrap();
         world.sandbox.entra.delete_user(&elif.id.unwrap()).expect("the directory lets her go");
         world.advance(SignedDuration::from_mins(45));
-        world.until("elif is inactive in AWS", async || world.sandbox.aws.access_of("elif@acme.example").is_err()).await;
+        world
+            .until("elif is inactive in AWS", async || {
+                world.sandbox.aws.access_of("elif@acme.example").is_err()
+            })
+            .await;
         assert_eq!(access(&world, "elif@acme.example"), None);
         operator.stop().await;
     });
@@ -86,7 +93,11 @@ fn deleting_everything_leaves_nothing_of_ours_but_what_is_retained() {
         let (_, identity_center, _) = world.sandbox.aws.world();
         assert!(identity_center.permission_sets.is_empty(), "bindings delete their sets by default");
         assert!(identity_center.assignments.is_empty(), "and their assignments");
-        assert_eq!(world.sandbox.entra.world().applications.len(), 1, "a federation keeps its application by default");
+        assert_eq!(
+            world.sandbox.entra.world().applications.len(),
+            1,
+            "a federation keeps its application by default"
+        );
         operator.stop().await;
     });
 }

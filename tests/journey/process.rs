@@ -29,9 +29,30 @@ async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
 fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str) -> Operator {
     let lease = format!("causeway-{}", world.namespace);
     let more = [
-        "--installation-id", "test", "--operator-namespace", "causeway-system", "--lease-name", &lease, "--lease-duration", "2s",
-        "--namespaces", &world.namespace, "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", level,
-        "--resync", "1s", "--poll", "50ms", "--job-poll", "200ms", "--creation-grace", "2s",
+        "--installation-id",
+        "test",
+        "--operator-namespace",
+        "causeway-system",
+        "--lease-name",
+        &lease,
+        "--lease-duration",
+        "2s",
+        "--namespaces",
+        &world.namespace,
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--log-level",
+        level,
+        "--resync",
+        "1s",
+        "--poll",
+        "50ms",
+        "--job-poll",
+        "200ms",
+        "--creation-grace",
+        "2s",
     ];
     Operator::start(Path::new(BINARY), &world.sandbox, kubeconfig, log.to_owned(), &more).unwrap()
 }
@@ -108,7 +129,10 @@ fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
         operator.stop().await.unwrap();
 
         let secret = |name: &'static str, key: &'static str| {
-            let api = kube::Api::<k8s_openapi::api::core::v1::Secret>::namespaced(world.client.clone(), &world.namespace);
+            let api = kube::Api::<k8s_openapi::api::core::v1::Secret>::namespaced(
+                world.client.clone(),
+                &world.namespace,
+            );
             async move { String::from_utf8(api.get(name).await.unwrap().data.unwrap()[key].0.clone()).unwrap() }
         };
         let secrets = [
@@ -119,9 +143,15 @@ fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
         let mut heard = std::fs::read_to_string(&log).unwrap();
         assert!(heard.len() > 100_000, "trace level says a lot: {}", heard.len());
         heard += &world.report().await;
-        let events = kube::Api::<k8s_openapi::api::events::v1::Event>::namespaced(world.client.clone(), &world.namespace);
+        let events = kube::Api::<k8s_openapi::api::events::v1::Event>::namespaced(
+            world.client.clone(),
+            &world.namespace,
+        );
         heard += &serde_json::to_string(&events.list(&Default::default()).await.unwrap().items).unwrap();
-        let maps = kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(world.client.clone(), &world.namespace);
+        let maps = kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(
+            world.client.clone(),
+            &world.namespace,
+        );
         heard += &serde_json::to_string(&maps.list(&Default::default()).await.unwrap().items).unwrap();
         for secret in &secrets {
             for form in forms(secret) {

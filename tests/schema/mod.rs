@@ -73,7 +73,9 @@ fn full_manifests_are_accepted() {
         let (client, namespace) = namespace("schema").await;
         for crd in all_crds() {
             let kind = &crd.spec.names.kind;
-            dry_run(&api(client.clone(), &namespace, kind), &full(kind)).await.unwrap_or_else(|e| panic!("{kind}: {e}"));
+            dry_run(&api(client.clone(), &namespace, kind), &full(kind))
+                .await
+                .unwrap_or_else(|e| panic!("{kind}: {e}"));
         }
     });
 }
@@ -92,7 +94,10 @@ fn every_rule_refuses_one_manifest_and_accepts_another() {
                     // The second patch finds the object of the first.
                     let _ = api.create(&PostParams::default(), &object).await;
                     let parameters = PatchParams { dry_run: true, ..PatchParams::default() };
-                    api.patch("stored", &parameters, &Patch::Merge(patch)).await.map(|_| ()).map_err(|e| e.to_string())
+                    api.patch("stored", &parameters, &Patch::Merge(patch))
+                        .await
+                        .map(|_| ())
+                        .map_err(|e| e.to_string())
                 } else {
                     let mut manifest = full(&case.kind);
                     merge(&mut manifest, patch);
@@ -100,9 +105,21 @@ fn every_rule_refuses_one_manifest_and_accepts_another() {
                 };
                 answers.push(answer);
             }
-            let refused = answers[0].clone().expect_err(&format!("{} must be refused: {}", case.kind, case.message));
-            assert!(refused.contains(&case.message), "{}: expected \"{}\" in: {refused}", case.kind, case.message);
-            assert_eq!(answers[1], Ok(()), "{} must accept its counterpart of \"{}\"", case.kind, case.message);
+            let refused =
+                answers[0].clone().expect_err(&format!("{} must be refused: {}", case.kind, case.message));
+            assert!(
+                refused.contains(&case.message),
+                "{}: expected \"{}\" in: {refused}",
+                case.kind,
+                case.message
+            );
+            assert_eq!(
+                answers[1],
+                Ok(()),
+                "{} must accept its counterpart of \"{}\"",
+                case.kind,
+                case.message
+            );
         }
     });
 }
@@ -167,7 +184,8 @@ fn breaches(schema: &Value, manifest: &Value, pointer: &str, into: &mut Vec<Brea
     if schema.get("minItems").and_then(Value::as_u64).is_some_and(|least| least > 0) {
         breach("minItems", Some(json!([])));
     }
-    if matches!(schema.get("type").and_then(Value::as_str), Some("boolean" | "integer" | "array" | "object")) {
+    if matches!(schema.get("type").and_then(Value::as_str), Some("boolean" | "integer" | "array" | "object"))
+    {
         breach("type", Some(json!("a string")));
     }
     for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
@@ -225,9 +243,15 @@ fn full_manifests_use_every_field() {
         let kind = &crd.spec.names.kind;
         let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
         let mut missing = Vec::new();
-        unused(&schema["openAPIV3Schema"]["properties"]["spec"], &[&full(kind)["spec"]], "spec", &mut missing);
+        unused(
+            &schema["openAPIV3Schema"]["properties"]["spec"],
+            &[&full(kind)["spec"]],
+            "spec",
+            &mut missing,
+        );
         // Fields that another field excludes.
-        let excluded = ["spec.aws.credentials.ambient", "spec.permissionSet.permissionsBoundary.managedPolicyArn"];
+        let excluded =
+            ["spec.aws.credentials.ambient", "spec.permissionSet.permissionsBoundary.managedPolicyArn"];
         missing.retain(|path| !excluded.contains(&path.as_str()));
         assert!(missing.is_empty(), "{kind}: the full manifest lacks {missing:?}");
     }

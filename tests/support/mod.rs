@@ -42,9 +42,14 @@ pub async fn install_crds(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in all_crds() {
         let name = crd.name_any();
-        api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&crd)).await.expect("the CRD is accepted");
+        api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&crd))
+            .await
+            .expect("the CRD is accepted");
         let served = await_condition(api.clone(), &name, conditions::is_crd_established());
-        tokio::time::timeout(std::time::Duration::from_secs(30), served).await.expect("in time").expect("established");
+        tokio::time::timeout(std::time::Duration::from_secs(30), served)
+            .await
+            .expect("in time")
+            .expect("established");
     }
 }
 
@@ -55,6 +60,9 @@ pub async fn namespace(prefix: &str) -> (Client, String) {
     let name = format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::SeqCst));
     let mut namespace = Namespace::default();
     namespace.metadata.name = Some(name.clone());
-    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.expect("a namespace");
+    Api::<Namespace>::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .expect("a namespace");
     (client, name)
 }

@@ -55,7 +55,10 @@ impl RunningOperator {
     /// Ends it as SIGTERM does.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("stops in time").expect("without a panic");
+        tokio::time::timeout(PATIENCE, &mut self.task)
+            .await
+            .expect("stops in time")
+            .expect("without a panic");
     }
 }
 
@@ -89,7 +92,8 @@ impl TestWorld {
         let mut settings = Settings::for_tests("test");
         settings.namespaces = BTreeSet::from([namespace.to_owned()]);
         settings.operator_namespace = namespace.to_owned();
-        settings.scim_hosts = BTreeSet::from([descriptor.aws.endpoint.trim_start_matches("https://").to_owned()]);
+        settings.scim_hosts =
+            BTreeSet::from([descriptor.aws.endpoint.trim_start_matches("https://").to_owned()]);
         settings.endpoints = Endpoints {
             graph: url(&descriptor.entra.graph),
             authority: url(&descriptor.entra.authority),
@@ -110,7 +114,11 @@ impl TestWorld {
     }
 
     /// Starts an operator that an observer watches, or stops.
-    pub fn operator_with(&self, settings: Settings, observer: Option<Arc<dyn CallObserver>>) -> RunningOperator {
+    pub fn operator_with(
+        &self,
+        settings: Settings,
+        observer: Option<Arc<dyn CallObserver>>,
+    ) -> RunningOperator {
         let stop = CancellationToken::new();
         let (token, kubernetes) = (stop.clone(), self.kubernetes.clone());
         let task = tokio::spawn(async move {
@@ -169,13 +177,22 @@ impl TestWorld {
     pub async fn report(&self) -> String {
         let mut lines = Vec::new();
         for kind in journey::kinds() {
-            for object in journey::api(&self.client, &self.namespace, kind).list(&ListParams::default()).await.unwrap() {
-                lines.push(format!("{kind} {}: {}", object.name_any(), serde_json::to_string_pretty(&object.data["status"]).unwrap()));
+            for object in
+                journey::api(&self.client, &self.namespace, kind).list(&ListParams::default()).await.unwrap()
+            {
+                lines.push(format!(
+                    "{kind} {}: {}",
+                    object.name_any(),
+                    serde_json::to_string_pretty(&object.data["status"]).unwrap()
+                ));
             }
         }
         let last = self.sandbox.core.journal.last();
         for entry in self.sandbox.core.journal.after(last.saturating_sub(12)) {
-            lines.push(format!("{} {} {} {} -> {}", entry.seq, entry.service, entry.operation, entry.target, entry.outcome));
+            lines.push(format!(
+                "{} {} {} {} -> {}",
+                entry.seq, entry.service, entry.operation, entry.target, entry.outcome
+            ));
         }
         lines.join("\n")
     }
@@ -188,7 +205,11 @@ impl TestWorld {
     /// The operator's own mutations after a point of the journal: not what people and the provisioning service did.
     pub fn mutations(&self, after: u64) -> Vec<Entry> {
         let entries = self.sandbox.core.journal.after(after).into_iter();
-        entries.filter(|e| !matches!(e.caller.as_str(), "person" | "provisioning-service") && e.service != "login").collect()
+        entries
+            .filter(|e| {
+                !matches!(e.caller.as_str(), "person" | "provisioning-service") && e.service != "login"
+            })
+            .collect()
     }
 
     /// Objects that were created more than once, judged by the journal.
@@ -200,14 +221,19 @@ impl TestWorld {
                 "POST /applicationTemplates/{id}/instantiate"
                 | "POST /servicePrincipals/{id}/addTokenSigningCertificate"
                 | "POST /servicePrincipals/{id}/synchronization/jobs" => entry.operation,
-                "POST /servicePrincipals/{id}/appRoleAssignedTo" | "CreatePermissionSet" | "CreateAccountAssignment" => {
+                "POST /servicePrincipals/{id}/appRoleAssignedTo"
+                | "CreatePermissionSet"
+                | "CreateAccountAssignment" => {
                     format!("{} {}", entry.operation, entry.target)
                 }
                 _ => continue,
             };
             *seen.entry(key).or_default() += 1;
         }
-        seen.into_iter().filter(|(_, times)| *times > 1).map(|(key, times)| format!("{key} × {times}")).collect()
+        seen.into_iter()
+            .filter(|(_, times)| *times > 1)
+            .map(|(key, times)| format!("{key} × {times}"))
+            .collect()
     }
 
     /// What is in the clouds at the end, without ids: the same however one got there.
@@ -222,7 +248,8 @@ impl TestWorld {
         assignments.sort();
         let mut sets = world.identity_center.permission_sets;
         sets.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut users: Vec<String> = world.identity_center.users.iter().map(|u| u.user_name.clone()).collect();
+        let mut users: Vec<String> =
+            world.identity_center.users.iter().map(|u| u.user_name.clone()).collect();
         users.sort();
         let mut groups: Vec<(String, BTreeSet<String>)> = world
             .identity_center
@@ -235,7 +262,13 @@ impl TestWorld {
             .tenant
             .applications
             .iter()
-            .map(|a| format!("{} {:?}", a.display_name, a.notes.as_deref().map(|n| n.replace(&self.namespace, "NS"))))
+            .map(|a| {
+                format!(
+                    "{} {:?}",
+                    a.display_name,
+                    a.notes.as_deref().map(|n| n.replace(&self.namespace, "NS"))
+                )
+            })
             .collect();
         for set in &mut sets {
             set.tags.values_mut().for_each(|v| *v = v.replace(&self.namespace, "NS"));

@@ -48,7 +48,11 @@ pub fn run(check: bool) -> anyhow::Result<()> {
         }
     }
     for path in &off {
-        println!("{} {}", if check { "differs:" } else { "wrote" }, path.strip_prefix(root).unwrap_or(path).display());
+        println!(
+            "{} {}",
+            if check { "differs:" } else { "wrote" },
+            path.strip_prefix(root).unwrap_or(path).display()
+        );
     }
     if check && !off.is_empty() {
         bail!("generated files differ from the code: run `cargo xtask gen` and commit the result");

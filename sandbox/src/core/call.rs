@@ -41,7 +41,12 @@ impl Core {
     /// Passes one call through faults, handling, counters and journal.
     ///
     /// `refuse` writes the service's own error answer; `handle` gets whether the read shall be stale.
-    pub async fn call<F, H>(&self, meta: CallMeta, refuse: impl FnOnce(Refusal) -> Response, handle: F) -> Response
+    pub async fn call<F, H>(
+        &self,
+        meta: CallMeta,
+        refuse: impl FnOnce(Refusal) -> Response,
+        handle: F,
+    ) -> Response
     where
         F: FnOnce(bool) -> H,
         H: Future<Output = Handled>,
@@ -74,7 +79,15 @@ impl Core {
         self.counters.add(meta.service, &meta.operation, outcome);
         if meta.mutation {
             let now = self.clock.now();
-            self.journal.record(now, meta.service, &meta.operation, &meta.caller, target, outcome, &meta.request_id);
+            self.journal.record(
+                now,
+                meta.service,
+                &meta.operation,
+                &meta.caller,
+                target,
+                outcome,
+                &meta.request_id,
+            );
         }
     }
 }

@@ -44,8 +44,24 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The clouds' clock runs fast here, so the operator looks more often than it would in production.
 const OPERATOR: [&str; 18] = [
-    "--installation-id", "demo", "--operator-namespace", "causeway-system", "--listen", "127.0.0.1:0", "--log-format", "json",
-    "--log-level", "info", "--resync", "20s", "--poll", "500ms", "--job-poll", "1s", "--creation-grace", "30s",
+    "--installation-id",
+    "demo",
+    "--operator-namespace",
+    "causeway-system",
+    "--listen",
+    "127.0.0.1:0",
+    "--log-format",
+    "json",
+    "--log-level",
+    "info",
+    "--resync",
+    "20s",
+    "--poll",
+    "500ms",
+    "--job-poll",
+    "1s",
+    "--creation-grace",
+    "30s",
 ];
 
 /// Options of the demo.

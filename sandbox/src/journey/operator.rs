@@ -21,7 +21,8 @@ impl Operator {
     /// # Errors
     /// When the build fails.
     pub async fn build() -> anyhow::Result<PathBuf> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the sandbox lies in the workspace")?;
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the sandbox lies in the workspace")?;
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--quiet", "--features", "causeway/test-clock", "--bin", "causeway"])
             .current_dir(root)
@@ -49,7 +50,11 @@ impl Operator {
         more: &[&str],
     ) -> anyhow::Result<Self> {
         let descriptor = sandbox.descriptor();
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).context("open the operator's log")?;
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .context("open the operator's log")?;
         let child = Command::new(binary)
             .arg("run")
             .arg("--kubeconfig")

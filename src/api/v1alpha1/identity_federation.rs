@@ -3,19 +3,44 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, SecretKeyRef, SecretRef, schema};
+use crate::api::{
+    ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, SecretKeyRef, SecretRef, schema,
+};
 
 /// The trust between one Entra tenant and one AWS IAM Identity Center instance.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
-    group = "causeway.dev", version = "v1alpha1", kind = "IdentityFederation", namespaced,
-    status = "IdentityFederationStatus", category = "causeway", shortname = "idf", derive = "PartialEq",
+    group = "causeway.dev",
+    version = "v1alpha1",
+    kind = "IdentityFederation",
+    namespaced,
+    status = "IdentityFederationStatus",
+    category = "causeway",
+    shortname = "idf",
+    derive = "PartialEq",
     doc = "The trust between one Entra tenant and one AWS IAM Identity Center instance: the enterprise application, its SAML settings, signing certificate and assignments, and what people must do in the AWS console.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(name = "Application", type_ = "string", json_path = ".status.entra.appId"),
-    printcolumn(name = "Trust", type_ = "string", json_path = r#".status.conditions[?(@.type=="TrustEstablished")].reason"#),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(
+        name = "Trust",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="TrustEstablished")].reason"#
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]

@@ -11,16 +11,35 @@ use crate::api::{DeletionPolicy, Group, Mode, PlanSummary, User, schema};
 /// A permission set, and who gets it on which accounts.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
-    group = "causeway.dev", version = "v1alpha1", kind = "PermissionSetBinding", namespaced,
-    status = "PermissionSetBindingStatus", category = "causeway", shortname = "psb", derive = "PartialEq",
+    group = "causeway.dev",
+    version = "v1alpha1",
+    kind = "PermissionSetBinding",
+    namespaced,
+    status = "PermissionSetBindingStatus",
+    category = "causeway",
+    shortname = "psb",
+    derive = "PartialEq",
     doc = "A permission set of IAM Identity Center, and which groups and people get it on which accounts.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(name = "Permission-Set", type_ = "string", json_path = ".spec.permissionSet.name"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.current"),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]
@@ -90,7 +109,10 @@ pub struct PermissionSet {
     pub relay_state: Option<String>,
     /// AWS managed policies. Absent: left alone; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 20), inner(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z-]*:iam::aws:policy/.+$")))]
+    #[schemars(
+        length(max = 20),
+        inner(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z-]*:iam::aws:policy/.+$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub managed_policies: Option<Vec<String>>,
     /// Customer managed policies, which must exist in every account. Absent: left alone; empty: none.

@@ -8,15 +8,34 @@ use crate::api::{DeletionPolicy, Handoff, Mode, PlanSummary, SecretRef, schema};
 /// Automatic provisioning of people and groups from Entra to IAM Identity Center.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
-    group = "causeway.dev", version = "v1alpha1", kind = "ScimConnection", namespaced,
-    status = "ScimConnectionStatus", category = "causeway", shortname = "scim", derive = "PartialEq",
+    group = "causeway.dev",
+    version = "v1alpha1",
+    kind = "ScimConnection",
+    namespaced,
+    status = "ScimConnectionStatus",
+    category = "causeway",
+    shortname = "scim",
+    derive = "PartialEq",
     doc = "Automatic provisioning of people and groups from Entra to IAM Identity Center: the synchronization job of a federation's enterprise application, its credentials, mappings and state.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(name = "Federation", type_ = "string", json_path = ".spec.federationRef.name"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Token-Expires", type_ = "string", json_path = ".status.tokenExpiresAt"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]

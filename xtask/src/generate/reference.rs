@@ -17,13 +17,18 @@ pub fn kind(crd: &CustomResourceDefinition) -> String {
         names.short_names.iter().flatten().cloned().collect::<Vec<_>>().join("`, `")
     );
     for version in &crd.spec.versions {
-        let Some(schema) = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref()) else { continue };
+        let Some(schema) = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref()) else {
+            continue;
+        };
         if let Some(text) = &schema.description {
             out += &format!("\n{text}\n");
         }
         for part in ["spec", "status"] {
             let Some(props) = schema.properties.as_ref().and_then(|p| p.get(part)) else { continue };
-            out += &format!("\n## {part} ({})\n\n| Field | Type | Meaning |\n| --- | --- | --- |\n", version.name);
+            out += &format!(
+                "\n## {part} ({})\n\n| Field | Type | Meaning |\n| --- | --- | --- |\n",
+                version.name
+            );
             rows(props, "", &mut out);
         }
     }
@@ -44,9 +49,12 @@ fn row(path: &str, field: &JSONSchemaProps, required: bool, out: &mut String) {
         _ => None,
     };
     let kind = match (&field.enum_, item) {
-        (Some(values), _) => {
-            values.iter().filter_map(|v| v.0.as_str()).map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ")
-        }
+        (Some(values), _) => values
+            .iter()
+            .filter_map(|v| v.0.as_str())
+            .map(|v| format!("`{v}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
         (None, Some(item)) => format!("list of {}", type_of(item)),
         (None, None) => type_of(field),
     };
