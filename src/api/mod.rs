@@ -2,6 +2,7 @@
 
 mod common;
 mod schema;
+#[allow(clippy::duplicated_attributes, reason = "every printer column has a type and a path")]
 pub mod v1alpha1;
 
 pub use common::{

@@ -62,7 +62,7 @@ pub(super) async fn release<K: Managed>(
 }
 
 /// The resource version makes it a lock: others may be changing their finalizers at the same time.
-fn finalizer_patch(meta: &ObjectMeta, finalizers: &[String]) -> Patch<serde_json::Value> {
+fn finalizer_patch(meta: &ObjectMeta, finalizers: &[String]) -> Patch<Value> {
     Patch::Merge(json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}}))
 }
 
