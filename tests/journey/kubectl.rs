@@ -32,6 +32,10 @@ fn redact(text: &str, namespace: &str) -> String {
             "<sha1>"
         } else if bare.len() >= 20 && bare.as_bytes().get(10) == Some(&b'T') && bare.ends_with('Z') {
             "<time>"
+        } else if bare.starts_with("ssoins-") {
+            "<instance>"
+        } else if bare.starts_with("d-") && bare.ends_with(".awsapps.com") {
+            "<identity store>.awsapps.com"
         } else {
             return w.to_owned();
         };
