@@ -36,6 +36,8 @@ pub struct Facts {
     pub running: BTreeSet<Grant>,
     /// What AWS failed to create or remove; true: it is time to try again.
     pub failed: BTreeMap<Grant, bool>,
+    /// Whether it is known what runs and what has ended: without that, what is not seen may still be on its way.
+    pub settled: bool,
     /// Whether creations may go on: the permission set is as it should be, or will be before they begin.
     pub open: bool,
 }
@@ -96,6 +98,10 @@ pub fn plan_assignments(facts: &Facts) -> AssignmentPlan {
             continue;
         }
         if !facts.observed.contains(grant) {
+            if !facts.settled {
+                // Forgotten now and created a moment later, it would be nobody's and stay for ever.
+                continue;
+            }
             plan.forget.insert(grant.clone());
         } else if rests(grant) {
             plan.held.insert(grant.clone());

@@ -112,11 +112,15 @@ impl Instance {
         if verbs.is_empty() || (fresh && !unread) {
             return Ok(());
         }
+        // What cannot be read about one kind of work holds up no other kind.
+        let mut result = Ok(());
         for verb in verbs {
-            self.look(verb).await?;
+            result = result.and(self.look(verb).await);
         }
-        *looked = Some(self.now());
-        Ok(())
+        if result.is_ok() {
+            *looked = Some(self.now());
+        }
+        result
     }
 
     async fn look(&self, verb: Verb) -> Result<(), CloudError> {
@@ -189,33 +193,38 @@ impl Instance {
     /// The classified failure.
     pub async fn learn(&self, verbs: &BTreeSet<Verb>) -> Result<(), CloudError> {
         let _looking = self.shared.looking.lock().await;
+        let mut result = Ok(());
         for verb in verbs {
-            if !self.shared.tracker().unlearnt().contains(verb) {
+            if self.shared.tracker().unlearnt().contains(verb) {
+                result = result.and(self.learn_one(*verb).await);
+            }
+        }
+        result
+    }
+
+    async fn learn_one(&self, verb: Verb) -> Result<(), CloudError> {
+        let now = self.now();
+        let mut recent: Vec<(jiff::Timestamp, String)> = self
+            .listed(verb, false)
+            .await?
+            .into_iter()
+            .filter(|item| item.status != Some(StatusWord::Running))
+            .filter_map(|item| Some((item.created?, item.id)))
+            .filter(|(at, _)| !older(*at, RECENT, now))
+            .collect();
+        recent.sort();
+        let skipped = recent.len().saturating_sub(MAX_RECENT);
+        for (at, id) in recent.into_iter().skip(skipped) {
+            if self.shared.tracker().is_closed(&id) {
                 continue;
             }
-            let now = self.now();
-            let mut recent: Vec<(jiff::Timestamp, String)> = self
-                .listed(*verb, false)
-                .await?
-                .into_iter()
-                .filter(|item| item.status != Some(StatusWord::Running))
-                .filter_map(|item| Some((item.created?, item.id)))
-                .filter(|(at, _)| !older(*at, RECENT, now))
-                .collect();
-            recent.sort();
-            let skipped = recent.len().saturating_sub(MAX_RECENT);
-            for (at, id) in recent.into_iter().skip(skipped) {
-                if self.shared.tracker().is_closed(&id) {
-                    continue;
-                }
-                match self.told(*verb, &id).await {
-                    Ok(told) => self.shared.tracker().note(*verb, id, told.target, told.progress, at, at),
-                    Err(e) if e.is_not_found() => {}
-                    Err(e) => return Err(e),
-                }
+            match self.told(verb, &id).await {
+                Ok(told) => self.shared.tracker().note(verb, id, told.target, told.progress, at, at),
+                Err(e) if e.is_not_found() => {}
+                Err(e) => return Err(e),
             }
-            self.shared.tracker().learnt(*verb);
         }
+        self.shared.tracker().learnt(verb);
         Ok(())
     }
 

@@ -114,8 +114,11 @@ impl SsoAdmin {
             Ok((page.account_assignments.unwrap_or_default(), page.next_token))
         })
         .await?;
+        // What a person has through a group is the group's.
+        let theirs = |said: Option<&str>| said.is_none_or(|id| id == principal.id);
         items
             .into_iter()
+            .filter(|item| theirs(item.principal_id.as_deref()))
             .map(|item| {
                 Ok(Assignment {
                     set_arn: present(item.permission_set_arn, SERVICE, OPERATION, "PermissionSetArn")?,

@@ -82,7 +82,7 @@ pub async fn observe(
 ) -> Observed {
     let instance = &resolved.instance;
     let settled = instance.settle().await;
-    let mut work = settled.err().map(|e| Problem::from_cloud(e, "look at what runs in AWS"));
+    let work = settled.err().map(|e| Problem::from_cloud(e, "look at what runs in AWS"));
 
     let named = desired::accounts(object);
     let guard = resolve::guard(&resolved.federation, &named).err();
@@ -116,27 +116,25 @@ pub async fn observe(
         desired,
         stated,
         plan: AssignmentPlan::default(),
-        work: None,
+        work,
     };
     if let Some(arn) = observed.set.arn.clone() {
         observed.assigned = instance.assigned(&arn, &concerned, &places).await;
     }
     observed.plan = plan_assignments(&observed.facts());
     let verbs = observed.verbs();
-    if work.is_none() && instance.must_learn(&verbs) {
+    if instance.must_learn(&verbs) {
         // Something is to be done for the first time since the start: it may have been done just before it.
-        match instance.learn(&verbs).await {
-            Ok(()) => {
-                if let Some(arn) = observed.set.arn.clone() {
-                    observed.assigned = instance.assigned(&arn, &concerned, &places).await;
-                    observed.set.recall(instance);
-                }
-                observed.plan = plan_assignments(&observed.facts());
-            }
-            Err(e) => work = Some(Problem::from_cloud(e, "look at what AWS did a moment ago")),
+        // What could not be learnt may not begin; the rest goes on.
+        if let Err(e) = instance.learn(&verbs).await {
+            observed.work.get_or_insert_with(|| Problem::from_cloud(e, "look at what AWS did a moment ago"));
         }
+        if let Some(arn) = observed.set.arn.clone() {
+            observed.assigned = instance.assigned(&arn, &concerned, &places).await;
+            observed.set.recall(instance);
+        }
+        observed.plan = plan_assignments(&observed.facts());
     }
-    observed.work = work;
     observed
 }
 
@@ -186,8 +184,11 @@ async fn set_side(
         Ok(steps) => side.steps = steps,
         Err(refusal) => {
             side.problem = Some(refused(&wanted.name, &refusal));
-            // A set that is not ours holds nothing of ours.
-            side.arn = None;
+            // A set that is not ours holds nothing of ours, unless it only lost its mark: what the ledger has of it
+            // is still ours to remove.
+            if refusal != Refusal::NotAdopted || ledger.set_arn != side.arn {
+                side.arn = None;
+            }
             return side;
         }
     }
@@ -283,6 +284,7 @@ impl Observed {
             stated: self.stated.clone(),
             running: self.assigned.running.keys().cloned().collect(),
             failed: self.failures().map(|(grant, work)| (grant.clone(), work.rest.is_zero())).collect(),
+            settled: self.work.is_none(),
             open: self.is_open(),
         }
     }
