@@ -16,7 +16,7 @@ fn grants(texts: &[&str]) -> BTreeSet<Grant> {
 }
 
 fn facts() -> Facts {
-    Facts { open: true, ..Facts::default() }
+    Facts { open: true, settled: true, ..Facts::default() }
 }
 
 #[test]
@@ -163,4 +163,12 @@ proptest! {
         prop_assert_eq!(&facts.observed, &expected);
         prop_assert_eq!(&facts.ledger, &facts.desired);
     }
+}
+
+#[test]
+fn what_may_still_be_on_its_way_is_not_let_go() {
+    let mut facts = Facts { ledger: grants(&["a@1"]), stated: grants(&["a@1"]), settled: false, ..facts() };
+    assert_eq!(plan_assignments(&facts), AssignmentPlan::default());
+    facts.settled = true;
+    assert_eq!(plan_assignments(&facts).forget, grants(&["a@1"]));
 }

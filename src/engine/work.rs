@@ -87,6 +87,15 @@ impl Request {
         }
     }
 
+    /// The account that it is about.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        match self {
+            Self::Create(a) | Self::Delete(a) => &a.account,
+            Self::Provision { account, .. } => account,
+        }
+    }
+
     const fn operation(&self) -> &'static str {
         match self {
             Self::Create(_) => "CreateAccountAssignment",

@@ -6,8 +6,8 @@ use super::ledger::Ledger;
 use super::observe::Observed;
 use super::principals;
 use crate::api::v1alpha1::PermissionSetBinding;
-use crate::clients::CloudError;
 use crate::clients::aws::assignments::Assignment;
+use crate::clients::{CloudError, CloudErrorKind};
 use crate::controllers::context::Context;
 use crate::engine::plan_assignments::Grant;
 use crate::engine::plan_set::SetStep;
@@ -47,14 +47,43 @@ enum Go {
     Stop,
 }
 
+/// After so many accounts in one pass that AWS refuses, or where something else is going on, it is not the accounts.
+const MOST_TURNED_AWAY: usize = 5;
+
 struct Hands<'a> {
     instance: &'a Instance,
     audit: &'a Audit,
     done: Applied,
+    /// Accounts where AWS takes nothing now: no reason to hold up the others.
+    turned_away: BTreeSet<String>,
+    /// Accounts where AWS denies something.
+    denied: BTreeSet<String>,
+    /// The permission set cannot become what it should before somebody does something about it.
+    set_is_stuck: bool,
 }
 
-impl Hands<'_> {
+impl<'a> Hands<'a> {
+    fn new(instance: &'a Instance, audit: &'a Audit) -> Self {
+        Self {
+            instance,
+            audit,
+            done: Applied::default(),
+            turned_away: BTreeSet::new(),
+            denied: BTreeSet::new(),
+            set_is_stuck: false,
+        }
+    }
+
+    fn turn_away(&mut self, account: String) -> Go {
+        self.turned_away.insert(account);
+        if self.turned_away.len() < MOST_TURNED_AWAY { Go::On } else { Go::Stop }
+    }
+
     async fn ask(&mut self, request: Request) -> Go {
+        let account = request.account().to_owned();
+        if self.turned_away.contains(&account) {
+            return Go::On;
+        }
         match self.instance.submit(&request, self.audit).await {
             Submitted::Begun => {
                 match request {
@@ -68,11 +97,16 @@ impl Hands<'_> {
             Submitted::NotNow(_) => Go::Stop,
             Submitted::Later(e) => {
                 tracing::debug!(error = %e, "not now; trying again");
-                Go::Stop
+                if e.kind == CloudErrorKind::Conflict { self.turn_away(account) } else { Go::Stop }
             }
             Submitted::Refused(e) => {
+                let denied = e.kind == CloudErrorKind::Denied;
                 self.trouble(e, "change assignments");
-                Go::Stop
+                if !denied {
+                    return Go::Stop;
+                }
+                self.denied.insert(account.clone());
+                self.turn_away(account)
             }
         }
     }
@@ -92,7 +126,7 @@ impl Hands<'_> {
 
 /// Removes assignments that are ours: for a clean-up.
 pub async fn remove(instance: &Instance, audit: &Audit, arn: &str, grants: &BTreeSet<Grant>) -> Applied {
-    let mut hands = Hands { instance, audit, done: Applied::default() };
+    let mut hands = Hands::new(instance, audit);
     hands.remove(arn, grants).await;
     hands.done
 }
@@ -105,7 +139,7 @@ pub async fn apply(
     audit: &Audit,
     context: &Context,
 ) -> Applied {
-    let mut hands = Hands { instance, audit, done: Applied::default() };
+    let mut hands = Hands::new(instance, audit);
     if let Some(arn) = observed.set.arn.clone() {
         hands.remove(&arn, &observed.plan.remove).await;
     }
@@ -126,6 +160,10 @@ pub async fn apply(
     }
     observed.ledger = ledger;
     if !open {
+        if hands.set_is_stuck {
+            // What should come first cannot come until somebody acts: a stated removal does not wait for that.
+            hands.remove(&arn, &observed.plan.remove_later).await;
+        }
         return hands.done;
     }
 
@@ -140,6 +178,12 @@ pub async fn apply(
             break;
         }
     }
+    // Likewise where AWS denies what should come first.
+    let all = hands.denied.len() >= MOST_TURNED_AWAY;
+    let denied = |g: &&Grant| all || hands.denied.contains(&g.account);
+    let now: BTreeSet<Grant> = observed.plan.remove_later.iter().filter(denied).cloned().collect();
+    hands.turned_away.clear();
+    hands.remove(&arn, &now).await;
     hands.done
 }
 
@@ -155,6 +199,7 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
     observed.set.arn = edited.set.as_ref().map(|s| s.set.arn.clone());
     observed.set.state = edited.set;
     if let Some(error) = edited.failure {
+        hands.set_is_stuck = is_lasting(&error);
         let problem = Problem::from_cloud(error, "edit the permission set");
         observed.set.problem = Some(problem);
         return false;
@@ -170,6 +215,18 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
             observed.set.problem = Some(Problem::from_cloud(e, "ask which accounts are out of date"));
             false
         }
+    }
+}
+
+/// Whether trying again is of no use as long as nobody does anything about it.
+const fn is_lasting(error: &CloudError) -> bool {
+    match error.kind {
+        CloudErrorKind::Throttled { .. } | CloudErrorKind::Transient | CloudErrorKind::Conflict => false,
+        CloudErrorKind::Unauthenticated
+        | CloudErrorKind::Denied
+        | CloudErrorKind::NotFound
+        | CloudErrorKind::Quota
+        | CloudErrorKind::Invalid => true,
     }
 }
 

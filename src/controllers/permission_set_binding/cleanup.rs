@@ -9,6 +9,7 @@ use super::ledger::Ledger;
 use super::principals::{self, Subject};
 use super::resolve::{Resolved, resolve};
 use super::status;
+use crate::api::Mode;
 use crate::api::v1alpha1::{AssignmentFailure, PermissionSetBinding, PermissionSetBindingStatus};
 use crate::clients::CloudErrorKind;
 use crate::clients::aws::assignments::PrincipalId;
@@ -30,6 +31,20 @@ enum Stage {
     Done,
     /// Work is under way: what is left, and how much of it.
     Waiting(String, (usize, usize), Vec<AssignmentFailure>),
+}
+
+/// A binding that only observes, and is being deleted. One that has always done so made nothing.
+pub async fn observing(
+    object: &PermissionSetBinding,
+    context: &Context,
+) -> Cleanup<PermissionSetBindingStatus> {
+    match Ledger::read(object, context).await {
+        Ok(ledger) if ledger.set_arn.is_none() => Cleanup::Done,
+        Ok(_) => held_back(object, context),
+        Err(problem) => {
+            Cleanup::Waiting(Outcome::failed(object.status.clone().unwrap_or_default(), &problem))
+        }
+    }
 }
 
 /// One pass of a clean-up.
@@ -62,12 +77,15 @@ pub async fn clean_up(
     }
 }
 
-/// The whole operator only observes: what is in AWS must not be forgotten for that.
+/// Binding or operator only observe: what is in AWS must not be forgotten for that.
 pub fn held_back(object: &PermissionSetBinding, context: &Context) -> Cleanup<PermissionSetBindingStatus> {
-    let message = format!(
-        "the operator runs in Observe mode and removes nothing: run it in Enforce mode. To let go of it without touching AWS: {}",
-        status::abandon(object)
-    );
+    let why = match object.spec.mode {
+        Mode::Observe => {
+            "spec.mode is Observe, but what the binding made before is still in AWS: set it to Enforce to have that removed"
+        }
+        Mode::Enforce => "the operator runs in Observe mode and removes nothing: run it in Enforce mode",
+    };
+    let message = format!("{why}. To let go of it without touching AWS: {}", status::abandon(object));
     let counts = recorded_counts(object);
     let blocked = status::deleting(object, true, &message, counts, Vec::new(), context.clock.now());
     Cleanup::Waiting(Outcome::settled(blocked))
@@ -132,11 +150,11 @@ async fn remove_assignments(
     context: &Context,
 ) -> Result<Option<Stage>, Problem> {
     let instance = &resolved.instance;
-    let looking = |e| Problem::from_cloud(e, "look at what runs in AWS");
-    instance.settle().await.map_err(looking)?;
+    // What cannot be read holds up no removal, only the end.
+    let mut unsettled = instance.settle().await.err();
     let verbs: BTreeSet<Verb> = [Verb::Create, Verb::Delete].into();
     if instance.must_learn(&verbs) {
-        instance.learn(&verbs).await.map_err(looking)?;
+        unsettled = unsettled.or(instance.learn(&verbs).await.err());
     }
     // Deleted in the foreground, a ledger goes before its owner: then what matches the spec is ours.
     let lost = ledger.set_arn.is_none();
@@ -148,20 +166,20 @@ async fn remove_assignments(
     let principals: BTreeSet<PrincipalId> = ours.iter().map(|g| g.principal.clone()).collect();
     let accounts: BTreeSet<String> = ours.iter().map(|g| g.account.clone()).collect();
     let assigned = instance.assigned(&set.arn, &principals, &accounts).await;
-    if let Some(error) = assigned.unread.into_values().next() {
-        return Err(Problem::from_cloud(error, "read the assignments"));
-    }
+    let unsettled = unsettled.map(|e| Problem::from_cloud(e, "look at what runs in AWS"));
+    let unread = assigned.unread.values().next().cloned();
+    let unread = unread.map(|e| Problem::from_cloud(e, "read the assignments"));
     let left: BTreeSet<Grant> = ours.intersection(&assigned.observed).cloned().collect();
     let running = assigned.running.keys().filter(|g| ours.contains(*g)).count();
     if left.is_empty() && running == 0 {
-        return Ok(None);
+        return unsettled.or(unread).map_or(Ok(None), Err);
     }
     let rests =
         |g: &Grant| assigned.failed.get(g).is_some_and(|f| f.verb == Verb::Delete && !f.rest.is_zero());
     let now: BTreeSet<Grant> =
         left.iter().filter(|g| !assigned.running.contains_key(*g) && !rests(g)).cloned().collect();
     let applied = apply::remove(instance, audit, &set.arn, &now).await;
-    if let Some(problem) = applied.problem {
+    if let Some(problem) = applied.problem.or(unread).or(unsettled) {
         return Err(problem);
     }
     let failures: Vec<AssignmentFailure> = assigned

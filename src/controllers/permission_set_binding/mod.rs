@@ -56,9 +56,12 @@ impl Reconciler for PermissionSetBindingReconciler {
         object: &PermissionSetBinding,
         context: &Context,
     ) -> Cleanup<PermissionSetBindingStatus> {
-        // Retain needs neither credentials nor clouds. A binding that only observed has nothing to let go of.
-        if object.spec.deletion_policy == DeletionPolicy::Retain || object.spec.mode == Mode::Observe {
+        // Retain needs neither credentials nor clouds.
+        if object.spec.deletion_policy == DeletionPolicy::Retain {
             return Cleanup::Done;
+        }
+        if object.spec.mode == Mode::Observe {
+            return cleanup::observing(object, context).await;
         }
         if mode(object, context) == Mode::Observe {
             return cleanup::held_back(object, context);
