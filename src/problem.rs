@@ -73,7 +73,6 @@ pub struct Problem {
 }
 
 impl Problem {
-
     /// A problem without a cause underneath.
     #[must_use]
     pub fn new(class: Class, reason: Reason, message: impl Into<String>) -> Self {

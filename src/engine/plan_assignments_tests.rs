@@ -105,7 +105,7 @@ prop_compose! {
         running in any_grants(), failed in any_grants(), due: bool, unread in any_grants(), open: bool,
     ) -> Facts {
         Facts {
-            desired, observed, ledger, stated, running, open,
+            desired, observed, ledger, stated, running, open, settled: true,
             failed: failed.into_iter().map(|g| (g, due)).collect(),
             unread: unread.into_iter().take(1).map(|g| g.principal).collect(),
         }

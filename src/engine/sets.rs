@@ -107,9 +107,10 @@ impl Instance {
     ) -> Result<(), CloudError> {
         match (step, state.as_mut()) {
             (SetStep::Create { name, settings, tags }, None) => {
+                let attempt = audit.attempt(Service::SsoAdmin, "CreatePermissionSet", name);
                 let written = self.sso.create_permission_set(name, settings, tags).await;
                 let call = written.as_ref().ok().and_then(|(_, call)| call.clone());
-                audit.record(Service::SsoAdmin, "CreatePermissionSet", name, &written, call.as_deref());
+                attempt.ended(&written, call.as_deref());
                 let (set, _) = written?;
                 locked(&self.shared.memory).created.insert(name.clone(), (set.clone(), self.now()));
                 // As we asked for it: what the answer leaves out is there all the same.
@@ -119,9 +120,10 @@ impl Instance {
             }
             (SetStep::Edit(edit), Some(before)) => {
                 let arn = before.set.arn.clone();
+                let attempt = audit.attempt(Service::SsoAdmin, edit.operation(), &arn);
                 let written = self.sso.edit_permission_set(&arn, edit).await;
                 let call = written.as_ref().ok().and_then(|(_, call)| call.clone());
-                audit.record(Service::SsoAdmin, edit.operation(), &arn, &written, call.as_deref());
+                attempt.ended(&written, call.as_deref());
                 written?;
                 let now = self.now();
                 if !matches!(edit, SetEdit::Tag(_) | SetEdit::Untag(_)) {
@@ -207,9 +209,10 @@ impl Instance {
     /// # Errors
     /// Conflict while it is still provisioned somewhere (contract aws 1.7); a set that is gone is none.
     pub(crate) async fn delete_set(&self, set: &PermissionSet, audit: &Audit) -> Result<(), CloudError> {
+        let attempt = audit.attempt(Service::SsoAdmin, "DeletePermissionSet", &set.arn);
         let written = self.sso.delete_permission_set(&set.arn).await;
         let call = written.as_ref().ok().and_then(|(_, call)| call.clone());
-        audit.record(Service::SsoAdmin, "DeletePermissionSet", &set.arn, &written, call.as_deref());
+        attempt.ended(&written, call.as_deref());
         match written {
             Err(e) if !e.is_not_found() => return Err(e),
             _ => {}

@@ -249,6 +249,8 @@ impl Instance {
             Ok(ticket) => Place { shared: &self.shared, ticket: Some(ticket) },
             Err(not_now) => return Submitted::NotNow(not_now),
         };
+        let what = target.to_string();
+        let attempt = audit.attempt(Service::SsoAdmin, request.operation(), &what);
         let written = match request {
             Request::Create(a) => {
                 self.sso.create_assignment(a).await.map(|(r, call)| ((r.id, r.progress), call))
@@ -261,7 +263,7 @@ impl Instance {
             }
         };
         let call = written.as_ref().ok().and_then(|(_, call)| call.clone());
-        audit.record(Service::SsoAdmin, request.operation(), &target.to_string(), &written, call.as_deref());
+        attempt.ended(&written, call.as_deref());
         let Some(ticket) = place.take() else { return Submitted::NotNow(NotNow::Unread) };
 
         let now = self.now();
