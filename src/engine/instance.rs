@@ -22,14 +22,18 @@ use crate::settings::{Limits, Timing};
 /// Beyond so many groups, one is looked up by name instead of reading all of them.
 const MANY_GROUPS: usize = 2_000;
 
-/// One instance, seen through one identity. Cheap to clone; all that is known is shared.
+/// One instance, seen through one identity. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub(super) sso: SsoAdmin,
     store: IdentityStore,
     organization: Organization,
     pub(super) shared: Arc<Shared>,
+    pub(super) reads: Arc<Reads>,
 }
+
+/// The readings of so many identities are kept; an instance is rarely seen through more than one.
+const MOST_IDENTITIES: usize = 16;
 
 /// Assignments, and when they were asked for.
 type Reading = (Timestamp, Arc<Vec<Assignment>>);
@@ -43,9 +47,20 @@ pub(super) struct Shared {
     tracker: Mutex<Tracker>,
     /// Held while somebody looks at what runs, so that many need only one look. When that was, if at all.
     pub looking: tokio::sync::Mutex<Option<Timestamp>>,
-    names: Mutex<BTreeMap<String, String>>,
-    sets: tokio::sync::Mutex<()>,
     pub memory: Mutex<Memory>,
+    reads: Mutex<HashMap<(u64, String), Arc<Reads>>>,
+}
+
+/// What was read, kept for a short while for everybody with the same credentials: what one identity may read is not
+/// for another one, and what it may not is not missing for the others.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    names: Mutex<BTreeMap<String, String>>,
+    listing: tokio::sync::Mutex<()>,
+    /// Sets by name, and which parts of them were read.
+    pub sets: Mutex<BTreeMap<String, (ObservedSet, Parts, Timestamp)>>,
+    /// Out-of-date accounts by set.
+    pub stale: Mutex<BTreeMap<String, (BTreeSet<String>, Timestamp)>>,
     groups: Kept<Vec<StoredPrincipal>>,
     accounts: Kept<BTreeMap<String, bool>>,
     many_groups: AtomicBool,
@@ -63,10 +78,6 @@ pub(super) struct Memory {
     pub created: BTreeMap<String, (PermissionSet, Timestamp)>,
     /// Edits of sets by ARN, oldest first: the state before, the state after, when.
     pub edits: BTreeMap<String, Vec<(ObservedSet, ObservedSet, Timestamp)>>,
-    /// Sets as they were read a moment ago, by name, and which parts of them were.
-    pub sets: BTreeMap<String, (ObservedSet, Parts, Timestamp)>,
-    /// Out-of-date accounts by set, as AWS said a moment ago.
-    pub stale: BTreeMap<String, (BTreeSet<String>, Timestamp)>,
 }
 
 /// The parts of a set that are read only when they are managed.
@@ -115,17 +126,20 @@ impl Shared {
             clock,
             tracker: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
-            names: Mutex::default(),
-            sets: tokio::sync::Mutex::default(),
             memory: Mutex::default(),
-            groups: Kept::default(),
-            accounts: Kept::default(),
-            many_groups: AtomicBool::new(false),
-            users: Mutex::default(),
-            by_principal: Mutex::default(),
-            by_pair: Mutex::default(),
-            pairs_only: AtomicBool::new(false),
+            reads: Mutex::default(),
         }
+    }
+
+    /// What one identity read of one identity store.
+    fn reads_of(&self, identity: u64, store_id: &str) -> Arc<Reads> {
+        let mut reads = locked(&self.reads);
+        let key = (identity, store_id.to_owned());
+        if reads.len() >= MOST_IDENTITIES && !reads.contains_key(&key) {
+            // Credentials that were rotated; who is still there reads anew.
+            reads.retain(|_, r| Arc::strong_count(r) > 1);
+        }
+        Arc::clone(reads.entry(key).or_default())
     }
 
     pub(super) fn tracker(&self) -> MutexGuard<'_, Tracker> {
@@ -149,6 +163,7 @@ impl Instance {
             sso: SsoAdmin::new(clients.ssoadmin.clone(), arn),
             store: IdentityStore::new(clients.identitystore.clone(), store_id),
             organization: Organization::new(clients.organizations.clone()),
+            reads: shared.reads_of(clients.identity, store_id),
             shared,
         }
     }
@@ -169,8 +184,8 @@ impl Instance {
     /// The classified failure.
     pub async fn groups(&self) -> Result<Arc<Vec<StoredPrincipal>>, CloudError> {
         let groups =
-            self.shared.groups.get(&self.shared.clock, self.shared.keep(), self.store.groups()).await?;
-        self.shared.many_groups.store(groups.len() > MANY_GROUPS, Ordering::Relaxed);
+            self.reads.groups.get(&self.shared.clock, self.shared.keep(), self.store.groups()).await?;
+        self.reads.many_groups.store(groups.len() > MANY_GROUPS, Ordering::Relaxed);
         Ok(groups)
     }
 
@@ -179,7 +194,7 @@ impl Instance {
     /// # Errors
     /// The classified failure.
     pub async fn group_named(&self, name: &str) -> Result<Option<StoredPrincipal>, CloudError> {
-        if self.shared.many_groups.load(Ordering::Relaxed) {
+        if self.reads.many_groups.load(Ordering::Relaxed) {
             return self.store.group_by_name(name).await;
         }
         Ok(self.groups().await?.iter().find(|g| g.name == name).cloned())
@@ -190,12 +205,12 @@ impl Instance {
     /// # Errors
     /// The classified failure.
     pub async fn user_named(&self, name: &str) -> Result<Option<StoredPrincipal>, CloudError> {
-        let known = locked(&self.shared.users).get(name).cloned();
+        let known = locked(&self.reads.users).get(name).cloned();
         if let Some((user, _)) = known.filter(|(_, at)| self.shared.is_fresh(*at)) {
             return Ok(Some(user));
         }
         let found = self.store.user_by_name(name).await?;
-        let mut users = locked(&self.shared.users);
+        let mut users = locked(&self.reads.users);
         users.retain(|_, (_, at)| self.shared.is_fresh(*at));
         users.extend(found.clone().map(|user| (name.to_owned(), (user, self.now()))));
         Ok(found)
@@ -206,7 +221,7 @@ impl Instance {
     /// # Errors
     /// The classified failure.
     pub async fn accounts(&self) -> Result<Arc<BTreeMap<String, bool>>, CloudError> {
-        self.shared.accounts.get(&self.shared.clock, self.shared.keep(), self.organization.accounts()).await
+        self.reads.accounts.get(&self.shared.clock, self.shared.keep(), self.organization.accounts()).await
     }
 
     /// The permission set of that name. `hint` is an ARN that it may have: names never change, so a set that is
@@ -219,34 +234,34 @@ impl Instance {
         name: &str,
         hint: Option<&str>,
     ) -> Result<Option<PermissionSet>, CloudError> {
-        let known = locked(&self.shared.names).iter().find(|(_, n)| *n == name).map(|(arn, _)| arn.clone());
+        let known = locked(&self.reads.names).iter().find(|(_, n)| *n == name).map(|(arn, _)| arn.clone());
         let candidates: Vec<&str> = known.as_deref().into_iter().chain(hint).collect();
         for arn in candidates {
             match self.sso.describe_permission_set(arn).await {
                 Ok(set) if set.name == name => {
-                    locked(&self.shared.names).insert(set.arn.clone(), set.name.clone());
+                    locked(&self.reads.names).insert(set.arn.clone(), set.name.clone());
                     return Ok(Some(set));
                 }
                 Ok(_) => {}
                 // A hint out of a status may be anything.
                 Err(e) if e.is_not_found() || (known.is_none() && e.kind == CloudErrorKind::Invalid) => {
-                    locked(&self.shared.names).remove(arn);
+                    locked(&self.reads.names).remove(arn);
                 }
                 Err(e) => return Err(e),
             }
         }
         // One at a time: the next one finds the names that this one reads.
-        let _turn = self.shared.sets.lock().await;
+        let _turn = self.reads.listing.lock().await;
         let arns = self.sso.list_permission_sets().await?;
-        locked(&self.shared.names).retain(|arn, _| arns.contains(arn));
+        locked(&self.reads.names).retain(|arn, _| arns.contains(arn));
         for arn in arns {
-            let known = locked(&self.shared.names).get(&arn).cloned();
+            let known = locked(&self.reads.names).get(&arn).cloned();
             if known.as_deref().is_some_and(|known| known != name) {
                 continue;
             }
             match self.sso.describe_permission_set(&arn).await {
                 Ok(set) => {
-                    locked(&self.shared.names).insert(arn, set.name.clone());
+                    locked(&self.reads.names).insert(arn, set.name.clone());
                     if set.name == name {
                         return Ok(Some(set));
                     }
@@ -292,10 +307,10 @@ impl Instance {
         principal: &PrincipalId,
         after: Option<Timestamp>,
     ) -> Result<Option<Arc<Vec<Assignment>>>, CloudError> {
-        if self.shared.pairs_only.load(Ordering::Relaxed) {
+        if self.reads.pairs_only.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let kept = locked(&self.shared.by_principal).get(principal).cloned();
+        let kept = locked(&self.reads.by_principal).get(principal).cloned();
         if let Some(all) = self.still_good(kept, after) {
             return Ok(Some(all));
         }
@@ -303,11 +318,11 @@ impl Instance {
         match self.sso.assignments_of_principal(principal).await {
             Ok(all) => {
                 let all = Arc::new(all);
-                locked(&self.shared.by_principal).insert(principal.clone(), (asked, Arc::clone(&all)));
+                locked(&self.reads.by_principal).insert(principal.clone(), (asked, Arc::clone(&all)));
                 Ok(Some(all))
             }
             Err(e) if e.kind == CloudErrorKind::Denied => {
-                self.shared.pairs_only.store(true, Ordering::Relaxed);
+                self.reads.pairs_only.store(true, Ordering::Relaxed);
                 Ok(None)
             }
             // A principal that left the store: its assignments may be there all the same (contract aws 2.2).
@@ -326,7 +341,7 @@ impl Instance {
         let mut found = Vec::new();
         for account in accounts {
             let key = (set_arn.to_owned(), account.clone());
-            let kept = locked(&self.shared.by_pair).get(&key).cloned();
+            let kept = locked(&self.reads.by_pair).get(&key).cloned();
             let all = match self.still_good(kept, after) {
                 Some(all) => all,
                 None => {
@@ -337,7 +352,7 @@ impl Instance {
                         Err(e) if e.is_not_found() => Arc::default(),
                         Err(e) => return Err(e),
                     };
-                    locked(&self.shared.by_pair).insert(key, (asked, Arc::clone(&all)));
+                    locked(&self.reads.by_pair).insert(key, (asked, Arc::clone(&all)));
                     all
                 }
             };
@@ -355,22 +370,20 @@ impl Instance {
     /// What was read about this target is out of date.
     pub(super) fn forget_reading(&self, target: &Target) {
         if let Some(principal) = &target.principal {
-            locked(&self.shared.by_principal).remove(principal);
+            locked(&self.reads.by_principal).remove(principal);
         }
-        locked(&self.shared.by_pair).remove(&(target.set_arn.clone(), target.account.clone()));
+        locked(&self.reads.by_pair).remove(&(target.set_arn.clone(), target.account.clone()));
     }
 
     /// A person asked to look anew: nothing that was read before counts.
     pub async fn refresh(&self) {
-        locked(&self.shared.by_principal).clear();
-        locked(&self.shared.by_pair).clear();
-        locked(&self.shared.users).clear();
-        {
-            let memory = &mut *locked(&self.shared.memory);
-            memory.sets.clear();
-            memory.stale.clear();
-        }
-        *self.shared.groups.0.lock().await = None;
-        *self.shared.accounts.0.lock().await = None;
+        locked(&self.reads.by_principal).clear();
+        locked(&self.reads.by_pair).clear();
+        locked(&self.reads.users).clear();
+        locked(&self.reads.sets).clear();
+        locked(&self.reads.stale).clear();
+        self.reads.pairs_only.store(false, Ordering::Relaxed);
+        *self.reads.groups.0.lock().await = None;
+        *self.reads.accounts.0.lock().await = None;
     }
 }

@@ -32,7 +32,7 @@ impl Instance {
         hint: Option<&str>,
     ) -> Result<Option<ObservedSet>, (CloudError, Option<String>)> {
         let parts = Parts { managed: desired.managed.is_some(), references: desired.references.is_some() };
-        let known = locked(&self.shared.memory).sets.get(&desired.name).cloned();
+        let known = locked(&self.reads.sets).get(&desired.name).cloned();
         if let Some((set, read, at)) = known
             && read == parts
             && self.shared.is_fresh(at)
@@ -45,7 +45,7 @@ impl Instance {
         };
         let arn = set.arn.clone();
         let set = self.read_set(set, desired).await.map_err(|e| (e, Some(arn)))?;
-        locked(&self.shared.memory).sets.insert(desired.name.clone(), (set.clone(), parts, asked));
+        locked(&self.reads.sets).insert(desired.name.clone(), (set.clone(), parts, asked));
         Ok(Some(set))
     }
 
@@ -85,9 +85,8 @@ impl Instance {
     ) -> EditedSet {
         let mut edited = EditedSet { set: observed, done: 0, failure: None };
         if let Some(set) = &edited.set {
-            let memory = &mut *locked(&self.shared.memory);
-            memory.sets.remove(&set.set.name);
-            memory.stale.remove(&set.set.arn);
+            locked(&self.reads.sets).remove(&set.set.name);
+            locked(&self.reads.stale).remove(&set.set.arn);
         }
         for step in steps {
             if let Err(error) = self.carry_out(step, &mut edited.set, audit).await {
@@ -145,7 +144,7 @@ impl Instance {
     /// # Errors
     /// The classified failure.
     pub async fn stale_accounts(&self, set_arn: &str) -> Result<BTreeSet<String>, CloudError> {
-        let known = locked(&self.shared.memory).stale.get(set_arn).cloned();
+        let known = locked(&self.reads.stale).get(set_arn).cloned();
         let mut stale = match known.filter(|(_, at)| self.shared.is_fresh(*at)) {
             Some((stale, _)) => stale,
             None => self.read_stale(set_arn).await?,
@@ -176,7 +175,7 @@ impl Instance {
             let provisioned = self.sso.provisioned_accounts(set_arn, false).await?;
             stale.retain(|account| provisioned.contains(account));
         }
-        locked(&self.shared.memory).stale.insert(set_arn.to_owned(), (stale.clone(), asked));
+        locked(&self.reads.stale).insert(set_arn.to_owned(), (stale.clone(), asked));
         Ok(stale)
     }
 
@@ -219,9 +218,9 @@ impl Instance {
         }
         let memory = &mut *locked(&self.shared.memory);
         memory.created.remove(&set.name);
-        memory.sets.remove(&set.name);
-        memory.stale.remove(&set.arn);
         memory.edits.remove(&set.arn);
+        locked(&self.reads.sets).remove(&set.name);
+        locked(&self.reads.stale).remove(&set.arn);
         Ok(())
     }
 }

@@ -12,6 +12,8 @@ mod connection;
 mod failure;
 mod reads_only;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
@@ -37,7 +39,12 @@ pub struct AwsClients {
     pub identitystore: aws_sdk_identitystore::Client,
     /// The organization.
     pub organizations: aws_sdk_organizations::Client,
+    /// Tells identities apart: clones have the same.
+    pub identity: u64,
 }
+
+/// How many identities there were.
+static IDENTITIES: AtomicU64 = AtomicU64::new(0);
 
 /// An access key as AWS issues it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +97,7 @@ impl AwsClients {
             organizations: aws_sdk_organizations::Client::from_conf(
                 aws_sdk_organizations::config::Builder::from(&config).interceptor(once).build(),
             ),
+            identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),
         }
     }
 }
