@@ -14,9 +14,17 @@ const BINARY: &str = env!("CARGO_BIN_EXE_causeway");
 const RBAC: &str = include_str!("../../examples/operator/rbac.yaml");
 const SECRETS: &str = include_str!("../../examples/identity-center/00-namespace.yaml");
 
+fn lease(world: &TestWorld) -> String {
+    format!("causeway-{}", world.namespace)
+}
+
 /// Gives the operator's service account its rights, and answers a kubeconfig that speaks as it.
 async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
-    journey::apply(&world.client, &journey::parse(RBAC, None).unwrap()).await.unwrap();
+    // Worlds share the cluster: each has a lease of its own.
+    let rbac = RBAC
+        .replace("causeway-leader", &format!("causeway-leader-{}", world.namespace))
+        .replace("resourceNames: [causeway]", &format!("resourceNames: [{}]", lease(world)));
+    journey::apply(&world.client, &journey::parse(&rbac, None).unwrap()).await.unwrap();
     for mut object in journey::parse(SECRETS, Some(&world.namespace)).unwrap() {
         if object.metadata.namespace.is_some() {
             object.metadata.namespace = Some(world.namespace.clone());
@@ -27,7 +35,7 @@ async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
 }
 
 fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str) -> Operator {
-    let lease = format!("causeway-{}", world.namespace);
+    let lease = lease(world);
     let more = [
         "--installation-id",
         "test",
