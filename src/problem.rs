@@ -127,7 +127,13 @@ impl Problem {
                 Class::Denied,
                 Reason::AuthenticationFailed,
                 format!(
-                    "could not {doing}: {cloud} does not accept the credentials{tail}; check the referenced Secret and whether it has expired"
+                    "could not {doing}: {cloud} does not accept the credentials{tail}; check {} and whether it has expired",
+                    // Towards AWS there need not be a Secret.
+                    if cloud == "AWS" {
+                        "what spec.aws.credentials of the federation names (a Secret, or the operator's own identity)"
+                    } else {
+                        "the referenced Secret"
+                    }
                 ),
             ),
             CloudErrorKind::Denied => (

@@ -80,13 +80,23 @@ enum ProfileName {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+    match run(Cli::parse_from(arguments()).command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command line without a `--` after the command: `cargo demo -- --keep` is what people type, and the alias has
+/// one already.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut all: Vec<_> = std::env::args_os().collect();
+    if all.get(2).is_some_and(|word| word == "--") {
+        all.remove(2);
+    }
+    all
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {

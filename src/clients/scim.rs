@@ -10,10 +10,16 @@ const AWS: [&str; 2] = [".amazonaws.com", ".api.aws"];
 /// An endpoint that may receive a SCIM token (design rule 5): https on `scim.<region>.amazonaws.com` or
 /// `scim.<region>.api.aws`, or on one of `hosts` (`host`, or `host:port` when the port is not 443).
 ///
+/// Pass on the URL that comes back, never the text: another parser may read another host in it.
+///
 /// # Errors
 /// What is wrong with it, as part of a sentence; never the endpoint itself, which holds a tenant's id.
 pub fn scim_endpoint(endpoint: &str, hosts: &BTreeSet<String>) -> Result<Url, String> {
-    let url = Url::parse(endpoint.trim()).map_err(|error| format!("it is no URL: {error}"))?;
+    let endpoint = endpoint.trim();
+    if endpoint.chars().any(|c| c == '\\' || !c.is_ascii_graphic()) {
+        return Err("it holds a backslash, white space, or a character that is not ASCII".to_owned());
+    }
+    let url = Url::parse(endpoint).map_err(|error| format!("it is no URL: {error}"))?;
     if url.scheme() != "https" {
         return Err("it does not begin with https://".to_owned());
     }
@@ -32,14 +38,20 @@ pub fn scim_endpoint(endpoint: &str, hosts: &BTreeSet<String>) -> Result<Url, St
     ))
 }
 
-/// Anchored at both ends, with exactly one label for the Region.
+/// Anchored at both ends, with exactly one label for the Region. That label must look like one: a bucket named `scim`
+/// answers as `scim.s3.amazonaws.com`, and anybody may own it.
 fn is_aws(url: &Url) -> bool {
     let Some(Host::Domain(host)) = url.host() else { return false };
     let Some(rest) = host.strip_prefix("scim.") else { return false };
-    AWS.iter().filter_map(|domain| rest.strip_suffix(domain)).any(|region| {
-        !region.is_empty()
-            && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    })
+    AWS.iter().filter_map(|domain| rest.strip_suffix(domain)).any(is_region)
+}
+
+/// `eu-west-1`, `us-gov-east-1`: words of letters, then a number.
+fn is_region(label: &str) -> bool {
+    let Some((words, number)) = label.rsplit_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    is_number && words.contains('-') && words.split('-').all(is_word)
 }
 
 #[cfg(test)]
@@ -69,6 +81,12 @@ mod tests {
             "https://scim.evil.example.amazonaws.com/abc",
             "https://my-bucket.s3.eu-west-1.amazonaws.com/abc",
             "https://scim.amazonaws.com/abc",
+            "https://scim.s3.amazonaws.com/abc",
+            "https://scim.s3-us-west-2.amazonaws.com/abc",
+            "https://scim.s3-website-us-east-1.amazonaws.com/abc",
+            "https://scim.eu-west-1.amazonaws.com\\@evil.example/abc",
+            "https://scim.eu-west-1.amazonaws.com/a\tb",
+            "https://scim.eu-west-1.amazonaws\u{ff0e}com/abc",
             "https://scim..amazonaws.com/abc",
             "https://xscim.eu-west-1.amazonaws.com/abc",
             "https://scim.eu-west-1.amazonaws.com./abc",

@@ -206,6 +206,24 @@ fn principals_that_are_missing_say_why() {
     });
 }
 
+async fn delete_group(twin: &Twin, name: &str) {
+    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+    let aws = &twin.aws.identitystore;
+    let groups = aws.list_groups().identity_store_id(&store).send().await.unwrap().groups;
+    let id = groups.iter().find(|g| g.display_name() == Some(name)).unwrap().group_id();
+    aws.delete_group().identity_store_id(&store).group_id(id).send().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+}
+
+/// Answers its id.
+async fn create_group(twin: &Twin, name: &str) -> String {
+    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+    let create = twin.aws.identitystore.create_group().identity_store_id(store).display_name(name);
+    let made = create.send().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    made.group_id
+}
+
 #[test]
 fn a_name_that_was_taken_over_gets_nothing_until_a_person_approves() {
     run(async {
@@ -213,37 +231,50 @@ fn a_name_that_was_taken_over_gets_nothing_until_a_person_approves() {
         let operator = twin.operator().await;
         twin.create("readers", &plain("Readers")).await;
         twin.settle(&operator, "readers").await.unwrap();
-        let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
-        let aws = &twin.aws.identitystore;
-        let groups = aws.list_groups().identity_store_id(&store).send().await.unwrap().groups;
-        let old =
-            groups.iter().find(|g| g.display_name() == Some("aws-engineers")).unwrap().group_id().to_owned();
-        aws.delete_group().identity_store_id(&store).group_id(&old).send().await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        delete_group(&twin, "aws-engineers").await;
         // Gone, but nothing is removed for that.
         let before = twin.sandbox.core.journal.last();
         let status = twin.until(&operator, "readers", |o| !o.status.waiting.is_empty()).await.unwrap();
         assert_eq!(status.waiting[0].reason, "NotInProvisioningScope", "Entra still has it");
-        let new =
-            aws.create_group().identity_store_id(&store).display_name("aws-engineers").send().await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let new = create_group(&twin, "aws-engineers").await;
         let status = twin
             .until(&operator, "readers", |o| ready(&o.status).1 == "PrincipalIdentityChanged")
             .await
             .unwrap();
         let (_, _, message) = said(&status, "Stalled");
-        assert!(
-            message.ends_with(&format!("causeway.dev/approve-principal={}", new.group_id())),
-            "{message}"
-        );
+        assert!(message.ends_with(&format!("causeway.dev/approve-principal={new}")), "{message}");
         assert_eq!(twin.mutations(before).len(), 0);
-        let approve =
-            json!({"metadata": {"annotations": {"causeway.dev/approve-principal": new.group_id()}}});
+        let approve = json!({"metadata": {"annotations": {"causeway.dev/approve-principal": new}}});
         twin.patch("readers", &approve).await;
         let status = twin.settle(&operator, "readers").await.unwrap();
         assert_eq!((ready(&status).0.as_str(), status.current), ("True", 1), "{status:#?}");
         assert_eq!(twin.assignments(), [format!("Readers {SHOP} aws-engineers")]);
         let done: Vec<String> = twin.mutations(before).into_iter().map(|e| e.operation).collect();
         assert_eq!(done, ["CreateAccountAssignment", "DeleteAccountAssignment"]);
+    });
+}
+
+#[test]
+fn a_name_that_was_taken_over_is_bound_again_by_itself_only_with_rebind() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        for (name, on_recreate) in [("careful", "RequireApproval"), ("trusting", "Rebind")] {
+            let mut spec = plain(name);
+            spec["principals"][0]["onRecreate"] = json!(on_recreate);
+            twin.create(name, &spec).await;
+            twin.settle(&operator, name).await.unwrap();
+        }
+        let before = twin.sandbox.core.journal.last();
+        delete_group(&twin, "aws-engineers").await;
+        create_group(&twin, "aws-engineers").await;
+        let changed =
+            |name| twin.until(&operator, name, |o| ready(&o.status).1 == "PrincipalIdentityChanged");
+        changed("careful").await.unwrap();
+        assert_eq!(twin.mutations(before).len(), 0);
+        let status = twin.settle(&operator, "trusting").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 1), "{status:#?}");
+        assert!(twin.assignments().contains(&format!("trusting {SHOP} aws-engineers")));
+        assert!(!twin.assignments().contains(&format!("careful {SHOP} aws-engineers")));
     });
 }

@@ -1,20 +1,58 @@
 //! The operator as a service account with exactly the rights that its list names.
 
+use std::collections::BTreeSet;
+
 use causeway::app::{self, Reconcilers};
 use causeway::cluster::rights;
 use causeway::controllers::{Notice, Outcome};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
-use kube::api::ObjectMeta;
+use kube::api::{DynamicObject, ObjectMeta};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::runner::{is_ready, ready};
 use super::scripted::{Scripted, Still, connections, create_connection, settings, until};
 use crate::support;
+
+const OPERATOR: &str = include_str!("../../examples/operator/rbac.yaml");
+const NAMESPACE: &str = include_str!("../../examples/identity-center/00-namespace.yaml");
+
+/// Group, resource, verb and names: what rules allow, however they are written.
+fn flat(rules: &[PolicyRule]) -> BTreeSet<(String, String, String, Vec<String>)> {
+    let mut all = BTreeSet::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    let names = rule.resource_names.clone().unwrap_or_default();
+                    all.insert((group.clone(), resource.clone(), verb.clone(), names));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The rules of a role in YAML.
+fn written(yaml: &str, name: &str) -> Vec<PolicyRule> {
+    let objects = sandbox::journey::parse(yaml, None).unwrap();
+    let is_role = |o: &&DynamicObject| o.types.as_ref().is_some_and(|t| t.kind.ends_with("Role"));
+    let role = objects.iter().filter(is_role).find(|o| o.name_any() == name).unwrap();
+    serde_json::from_value(role.data["rules"].clone()).unwrap()
+}
+
+#[test]
+fn the_examples_grant_exactly_the_listed_rights() {
+    // Secrets are granted namespace by namespace, by the namespace's owner.
+    let watched = [written(OPERATOR, "causeway"), written(NAMESPACE, "causeway-secrets")].concat();
+    assert_eq!(flat(&watched), flat(&rights::watched()));
+    assert!(flat(&written(OPERATOR, "causeway")).iter().all(|(_, resource, ..)| resource != "secrets"));
+    assert_eq!(flat(&written(OPERATOR, "causeway-leader")), flat(&rights::own("causeway")));
+}
 
 async fn grant(
     client: &Client,

@@ -1,25 +1,56 @@
 //! No field is there for show: each leaf of each schema, changed, changes the plan or the status, or is refused.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
+use causeway::clients::http::{HttpOptions, client};
+use causeway::observers::Chain;
+use causeway::secret::Sensitive;
 use kube::ResourceExt as _;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, ListParams};
 use sandbox::journey;
 use serde_json::{Value, json};
 
 use crate::support::run;
-use crate::support::world::{ALL, TestWorld};
+use crate::support::world::{ALL, FEDERATION, TestWorld};
 
 /// Leaves whose effect lies elsewhere than in plan and status, and the test that shows it.
-const ELSEWHERE: [(&str, &str); 2] = [
-    ("/spec/deletionPolicy", "journey::deleting_everything_leaves_nothing_of_ours_but_what_is_retained"),
-    ("/spec/principals/0/onRecreate", "binding: a recreated group is bound again only with Rebind"),
+const ELSEWHERE: [(&str, &str, &str); 3] = [
+    // In this test everything is observed, whatever a resource says.
+    ("/spec/mode", include_str!("../binding/life.rs"), "retain_and_observe_write_nothing"),
+    (
+        "/spec/deletionPolicy",
+        include_str!("mod.rs"),
+        "deleting_everything_leaves_nothing_of_ours_but_what_is_retained",
+    ),
+    (
+        "/spec/principals/0/onRecreate",
+        include_str!("../binding/refusals.rs"),
+        "a_name_that_was_taken_over_is_bound_again_by_itself_only_with_rebind",
+    ),
 ];
+
+/// What must stand beside a leaf for a change of it to show: field of the wide resource of that kind, and its value.
+fn beside(path: &str) -> Vec<(&'static str, &'static str, Value)> {
+    match path {
+        // It is said of a certificate that is to be made: the present one is due.
+        "/spec/entra/signingCertificate/lifetime" => {
+            vec![("IdentityFederation", "/spec/entra/signingCertificate/rotateBefore", json!("4000h"))]
+        }
+        // It is about those who name that account.
+        "/spec/bindings/managementAccount" => {
+            vec![("PermissionSetBinding", "/spec/accounts/include/0/ids", json!(["100000000001"]))]
+        }
+        _ => Vec::new(),
+    }
+}
 
 /// Another valid value for a leaf. Paths that need a certain value are named; the rest goes by type.
 fn other(path: &str, old: &Value) -> Value {
     match (path, old) {
-        ("/spec/mode", _) => json!("Enforce"),
         ("/spec/entra/application/assignmentMode", _) => json!("Exclusive"),
-        ("/spec/entra/signingCertificate/rotateBefore", _) => json!("26280h"),
+        ("/spec/entra/signingCertificate/rotateBefore", _) => json!("4000h"),
         ("/spec/entra/signingCertificate/lifetime", _) => json!("8760h"),
         ("/spec/aws/region", _) => json!("us-east-1"),
         ("/spec/bindings/managementAccount", _) => json!("Allow"),
@@ -61,21 +92,81 @@ fn leaves(value: &Value, path: &str, into: &mut Vec<(String, Value)>) {
     }
 }
 
-/// What a resource says, without what only tells that it was looked at.
-fn said(object: &DynamicObject) -> Value {
-    let mut status = object.data["status"].clone();
-    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
-        condition["observedGeneration"] = Value::Null;
-        condition["lastTransitionTime"] = Value::Null;
+/// What all resources say, without what only tells that they were looked at.
+async fn said(world: &TestWorld) -> BTreeMap<String, Value> {
+    let mut said = BTreeMap::new();
+    for kind in journey::kinds() {
+        let api = journey::api(&world.client, &world.namespace, kind);
+        for object in api.list(&ListParams::default()).await.unwrap() {
+            let mut status = object.data["status"].clone();
+            for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+                condition["observedGeneration"] = Value::Null;
+                condition["lastTransitionTime"] = Value::Null;
+            }
+            status["observedGeneration"] = Value::Null;
+            said.insert(format!("{kind} {}", object.name_any()), status);
+        }
     }
-    status["observedGeneration"] = Value::Null;
-    status
+    said
+}
+
+/// What all resources say once they say it for longer than a resync takes.
+async fn rest(world: &TestWorld) -> BTreeMap<String, Value> {
+    let mut last = said(world).await;
+    let (mut since, began) = (Instant::now(), Instant::now());
+    while since.elapsed() < Duration::from_millis(2500) {
+        assert!(began.elapsed() < Duration::from_secs(60), "never at rest: {}", world.report().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = said(world).await;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    last
+}
+
+/// Whether the changed resource says something else, or others come to say something else and keep saying it.
+async fn differs(world: &TestWorld, before: &BTreeMap<String, Value>, changed: &DynamicObject) -> bool {
+    let own = format!("{} {}", changed.types.as_ref().unwrap().kind, changed.name_any());
+    let now = said(world).await;
+    now[&own] != before[&own] || rest(world).await != *before
+}
+
+async fn back(world: &TestWorld, before: &BTreeMap<String, Value>, path: &str) {
+    let what = format!("{path} put back, all say what they said before: {before:#?}");
+    world.until(&what, async || said(world).await == *before).await;
+}
+
+/// Somebody else lets a person sign in.
+async fn assign_by_hand(world: &TestWorld, user_principal_name: &str) {
+    let entra = world.sandbox.descriptor().entra;
+    let total = Duration::from_secs(10);
+    let options = GraphOptions {
+        graph: world.settings.endpoints.graph.clone(),
+        authority: world.settings.endpoints.authority.clone(),
+        total,
+    };
+    let identity = ClientSecret {
+        tenant_id: entra.tenant_id,
+        client_id: entra.client_id,
+        secret: Sensitive::new(entra.client_secret),
+    };
+    let http = client(&HttpOptions::within(total, world.settings.endpoints.ca_pem.clone())).unwrap();
+    let graph = Graph::new(options, identity, http, Chain::of([])).unwrap();
+    let federation = world.get("IdentityFederation", "acme").await.unwrap();
+    let principal = federation.data["status"]["entra"]["servicePrincipalId"].as_str().unwrap();
+    let roles = graph.service_principal(principal).await.unwrap().unwrap().app_roles;
+    let role = roles.iter().find(|r| r.display_name == "User").unwrap();
+    let user = graph.users_named(user_principal_name).await.unwrap().remove(0);
+    graph.assign_app_role(principal, &user.id, &role.id).await.unwrap();
 }
 
 /// The resources of a converged world with every field of the schema that can be set beside the others.
-const WIDE_FEDERATION: &str = include_str!("wide-federation.yaml");
-const WIDE_CONNECTION: &str = include_str!("wide-connection.yaml");
-const WIDE_BINDING: &str = include_str!("wide-binding.yaml");
+const WIDE: [&str; 3] = [
+    include_str!("wide-federation.yaml"),
+    include_str!("wide-connection.yaml"),
+    include_str!("wide-binding.yaml"),
+];
 
 #[test]
 fn every_leaf_of_every_schema_has_an_effect() {
@@ -83,48 +174,60 @@ fn every_leaf_of_every_schema_has_an_effect() {
         let world = TestWorld::company("leaves").await;
         let operator = world.operator();
         world.apply_example().await;
+        // The first certificate ends early, so that a longer rotateBefore makes it due.
+        let short = "signingCertificate:\n      lifetime: 2000h";
+        world.apply(&FEDERATION.replace("signingCertificate:", short)).await;
         world.until_ready(&ALL).await;
-        for yaml in [WIDE_FEDERATION, WIDE_CONNECTION, WIDE_BINDING] {
+        for yaml in WIDE {
             world.apply(yaml).await;
         }
         world.until_ready(&ALL).await;
         operator.stop().await;
+        assign_by_hand(&world, "jun@acme.example").await;
 
         // From here on nothing is written to the clouds: what a change would do stands in the plan.
         let mut settings = world.settings.clone();
         settings.mode = causeway::api::Mode::Observe;
         let operator = world.operator_with(settings, None);
+        let bases: BTreeMap<String, DynamicObject> = WIDE
+            .map(|yaml| journey::parse(yaml, Some(&world.namespace)).unwrap().remove(0))
+            .map(|object| (object.types.as_ref().unwrap().kind.clone(), object))
+            .into();
+        for base in bases.values() {
+            settled(&world, base).await;
+        }
+        let usual = rest(&world).await;
         let mut without = Vec::new();
-        for yaml in [WIDE_FEDERATION, WIDE_CONNECTION, WIDE_BINDING] {
-            let base = journey::parse(yaml, Some(&world.namespace)).unwrap().remove(0);
-            let kind = base.types.as_ref().unwrap().kind.clone();
-            let api = journey::api(&world.client, &world.namespace, &kind);
-            let before = settled(&world, &kind, &base.name_any()).await;
+        for (kind, base) in &bases {
             let mut all = Vec::new();
             leaves(&base.data["spec"], "/spec", &mut all);
             assert!(all.len() > 5, "{kind} has leaves");
             for (path, value) in all {
-                if ELSEWHERE.iter().any(|(p, _)| *p == path) || path == "/spec/mode" {
+                if ELSEWHERE.iter().any(|(p, ..)| *p == path) {
                     continue;
                 }
-                let mut changed = base.clone();
-                *changed.data.pointer_mut(&path).unwrap() = value;
-                let parameters = PatchParams {
-                    field_manager: Some("person".into()),
-                    force: true,
-                    ..PatchParams::default()
-                };
-                match api.patch(&base.name_any(), &parameters, &Patch::Apply(&changed)).await {
-                    Err(_) => continue,
-                    Ok(_) => {
-                        let after = settled(&world, &kind, &base.name_any()).await;
-                        if said(&after) == said(&before) {
-                            without.push(format!("{kind} {path}"));
-                        }
-                        api.patch(&base.name_any(), &parameters, &Patch::Apply(&base)).await.unwrap();
-                        settled(&world, &kind, &base.name_any()).await;
-                    }
+                let mut beginning = bases.clone();
+                let beside = beside(&path);
+                for (kind, field, value) in &beside {
+                    let object = beginning.get_mut(*kind).unwrap();
+                    *object.data.pointer_mut(field).unwrap() = value.clone();
+                    assert!(put(&world, object).await);
                 }
+                let before = if beside.is_empty() { usual.clone() } else { rest(&world).await };
+                let mut changed = beginning[kind].clone();
+                *changed.data.pointer_mut(&path).unwrap() = value;
+                if put(&world, &changed).await {
+                    if !differs(&world, &before, &changed).await {
+                        without.push(format!("{kind} {path}"));
+                    }
+                    assert!(put(&world, &beginning[kind]).await);
+                    // So it was the leaf, and the next one begins where this one did.
+                    back(&world, &before, &path).await;
+                }
+                for (kind, ..) in &beside {
+                    assert!(put(&world, &bases[*kind]).await);
+                }
+                back(&world, &usual, &path).await;
             }
         }
         operator.stop().await;
@@ -132,13 +235,32 @@ fn every_leaf_of_every_schema_has_an_effect() {
     });
 }
 
-/// The resource once its newest generation was looked at.
-async fn settled(world: &TestWorld, kind: &str, name: &str) -> DynamicObject {
+#[test]
+fn the_tests_that_show_the_other_leaves_exist() {
+    for (path, source, name) in ELSEWHERE {
+        assert!(source.contains(&format!("#[test]\nfn {name}()")), "{path}: {name}");
+    }
+}
+
+/// Applies a resource, and waits until its newest generation was looked at; whether the API server takes it.
+async fn put(world: &TestWorld, object: &DynamicObject) -> bool {
+    match journey::apply(&world.client, std::slice::from_ref(object)).await {
+        Ok(()) => settled(world, object).await,
+        Err(error) => match error.downcast_ref::<kube::Error>() {
+            Some(kube::Error::Api(refusal)) if refusal.code == 422 => return false,
+            _ => panic!("{error:#}"),
+        },
+    }
+    true
+}
+
+/// Waits until the newest generation of a resource was looked at.
+async fn settled(world: &TestWorld, object: &DynamicObject) {
+    let kind = &object.types.as_ref().unwrap().kind;
     world
         .until("the newest generation was looked at", async || {
-            let object = world.get(kind, name).await.unwrap();
+            let object = world.get(kind, &object.name_any()).await.unwrap();
             object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
         })
         .await;
-    world.get(kind, name).await.unwrap()
 }

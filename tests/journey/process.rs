@@ -14,9 +14,17 @@ const BINARY: &str = env!("CARGO_BIN_EXE_causeway");
 const RBAC: &str = include_str!("../../examples/operator/rbac.yaml");
 const SECRETS: &str = include_str!("../../examples/identity-center/00-namespace.yaml");
 
+fn lease(world: &TestWorld) -> String {
+    format!("causeway-{}", world.namespace)
+}
+
 /// Gives the operator's service account its rights, and answers a kubeconfig that speaks as it.
 async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
-    journey::apply(&world.client, &journey::parse(RBAC, None).unwrap()).await.unwrap();
+    // Worlds share the cluster: each has a lease of its own.
+    let rbac = RBAC
+        .replace("causeway-leader", &format!("causeway-leader-{}", world.namespace))
+        .replace("resourceNames: [causeway]", &format!("resourceNames: [{}]", lease(world)));
+    journey::apply(&world.client, &journey::parse(&rbac, None).unwrap()).await.unwrap();
     for mut object in journey::parse(SECRETS, Some(&world.namespace)).unwrap() {
         if object.metadata.namespace.is_some() {
             object.metadata.namespace = Some(world.namespace.clone());
@@ -26,8 +34,13 @@ async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
     cluster().await.service_account_kubeconfig("causeway-system", "causeway", dir).await.unwrap()
 }
 
-fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str) -> Operator {
-    let lease = format!("causeway-{}", world.namespace);
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u16) -> Operator {
+    let listen = format!("127.0.0.1:{port}");
+    let lease = lease(world);
     let more = [
         "--installation-id",
         "test",
@@ -40,7 +53,7 @@ fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str) -> Opera
         "--namespaces",
         &world.namespace,
         "--listen",
-        "127.0.0.1:0",
+        &listen,
         "--log-format",
         "json",
         "--log-level",
@@ -67,7 +80,7 @@ fn killed_at_ten_moments_the_journey_ends_the_same() {
             let dir = tempfile::tempdir().unwrap();
             let kubeconfig = identity(&world, dir.path()).await;
             let log = dir.path().join("operator.log");
-            let mut operator = start(&world, &kubeconfig, &log, "info");
+            let mut operator = start(&world, &kubeconfig, &log, "info", free_port());
             world.apply_example().await;
             if moment > 0 {
                 // A linear congruential generator: the same ten moments in each run.
@@ -78,7 +91,7 @@ fn killed_at_ten_moments_the_journey_ends_the_same() {
                     () = tokio::time::sleep(Duration::from_millis(millis)) => {}
                 }
                 operator.kill().await.unwrap();
-                operator = start(&world, &kubeconfig, &log, "info");
+                operator = start(&world, &kubeconfig, &log, "info", free_port());
             }
             world.until_ready(&ALL).await;
             assert_eq!(world.created_twice(), Vec::<String>::new(), "killed at moment {moment}");
@@ -123,9 +136,13 @@ fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = identity(&world, dir.path()).await;
         let log = dir.path().join("operator.log");
-        let operator = start(&world, &kubeconfig, &log, "trace");
+        let port = free_port();
+        let operator = start(&world, &kubeconfig, &log, "trace", port);
         world.apply_example().await;
         world.until_ready(&ALL).await;
+        let metrics =
+            reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("causeway_"), "{metrics}");
         operator.stop().await.unwrap();
 
         let secret = |name: &'static str, key: &'static str| {
@@ -142,6 +159,7 @@ fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
         ];
         let mut heard = std::fs::read_to_string(&log).unwrap();
         assert!(heard.len() > 100_000, "trace level says a lot: {}", heard.len());
+        heard += &metrics;
         heard += &world.report().await;
         let events = kube::Api::<k8s_openapi::api::events::v1::Event>::namespaced(
             world.client.clone(),

@@ -32,7 +32,7 @@ pub const ALL: [(&str, &str); 5] = [
 ];
 
 /// How long anything may take before the test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A world.
 pub struct TestWorld {

@@ -156,8 +156,11 @@ impl Live {
             } else {
                 "AWS"
             };
-            let outcome =
-                if entry.outcome == "ok" { String::new() } else { format!("  [{}]", entry.outcome) };
+            let outcome = if entry.outcome == "ok" {
+                String::new()
+            } else {
+                format!("  (refused for now: {})", entry.outcome)
+            };
             let line = format!("{who:<12}{}{outcome}", entry.operation);
             match groups.iter_mut().find(|g| g.0 == line) {
                 Some(group) => group.1.push(entry),

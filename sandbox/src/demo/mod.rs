@@ -254,10 +254,17 @@ async fn keep(screen: &Screen, sandbox: &Sandbox) -> anyhow::Result<()> {
     println!("  {kubectl} get causeway -n identity");
     println!("  {kubectl} describe psb engineers -n identity");
     println!("  curl {}/journal", descriptor.control);
+    let applications = sandbox.entra.world().applications;
+    if let Some(app_id) = applications.first().and_then(|a| a.app_id.as_deref()) {
+        println!(
+            "  curl {}/sign-in -H 'content-type: application/json' -d '{{\"userPrincipalName\":\"ada@acme.example\",\"appId\":\"{app_id}\"}}'",
+            descriptor.control
+        );
+    }
     println!(
-        "  curl -X POST {}/sign-in -H 'content-type: application/json' -d '{{\"userPrincipalName\":\"ada@acme.example\",\"appId\":\"…\"}}'",
-        descriptor.control
+        "  Graph {}, sign-in host {}, AWS {}",
+        descriptor.entra.graph, descriptor.entra.authority, descriptor.aws.endpoint
     );
-    println!("  descriptor: {}", sandbox.dir().join(crate::Descriptor::FILE).display());
+    println!("  all of it, with credentials: {}", sandbox.dir().join(crate::Descriptor::FILE).display());
     tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
 }

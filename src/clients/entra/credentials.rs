@@ -118,7 +118,7 @@ impl Tokens {
                 Ok(token) => return Ok(Token { value: token.token, generation }),
                 Err(error) => {
                     done += 1;
-                    let error = classify(&error);
+                    let error = failure::without(classify(&error), &[self.identity.secret.expose()]);
                     match pause(&error, done) {
                         Some(wait) if done < TRIES => tokio::time::sleep(wait).await,
                         _ => return Err(error),

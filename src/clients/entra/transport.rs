@@ -13,7 +13,7 @@ use url::Url;
 
 use super::credentials::{ClientSecret, CredentialError, Token, Tokens};
 use super::{Reply, failure, segment};
-use crate::clients::http::{Answer, bounded, exchange, no_answer, pause};
+use crate::clients::http::{Answer, exchange, no_answer, pause};
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service};
 
 /// Longest answer of Graph, in bytes: a provisioning schema is some hundred kilobytes.
@@ -342,7 +342,7 @@ fn unreadable(operation: &'static str, answer: &Answer, error: &serde_json::Erro
 }
 
 /// Provisioning secrets are sent as `{"key", "value"}`: should a message quote such a value, it goes (design rule 6).
-fn without_values(mut error: CloudError, body: Option<&Value>) -> CloudError {
+fn without_values(error: CloudError, body: Option<&Value>) -> CloudError {
     fn values<'a>(body: &'a Value, found: &mut Vec<&'a str>) {
         match body {
             Value::Array(items) => items.iter().for_each(|item| values(item, found)),
@@ -359,16 +359,7 @@ fn without_values(mut error: CloudError, body: Option<&Value>) -> CloudError {
     if let Some(body) = body {
         values(body, &mut found);
     }
-    for value in found.into_iter().filter(|value| value.len() >= 4) {
-        // The message may have been cut in the middle of the value.
-        let start: String = value.chars().take(12).collect();
-        if let Some(at) = error.message.find(&start) {
-            error.message.truncate(at);
-            error.message.push_str("[redacted]");
-        }
-    }
-    error.message = bounded(&error.message);
-    error
+    failure::without(error, &found)
 }
 
 #[cfg(test)]
@@ -447,6 +438,10 @@ mod tests {
         let body = json!({"value": [{"key": "BaseAddress", "value": "https://scim"}, {"key": "SecretToken", "value": "tok-0123456789"}]});
         let error = no_answer(Service::Graph, "PUT /x", "bad value tok-0123456789 in request");
         assert_eq!(without_values(error, Some(&body)).message, "bad value [redacted]");
+        for quoted in ["s3cr3t~val+ue", "s3cr3t%7Eval%2Bue", "czNjcjN0fnZhbCt1ZQ=="] {
+            let error = no_answer(Service::Login, "token", &format!("client_secret={quoted} is wrong"));
+            assert_eq!(failure::without(error, &["s3cr3t~val+ue"]).message, "client_secret=[redacted]");
+        }
     }
 
     #[test]

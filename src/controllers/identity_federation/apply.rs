@@ -66,6 +66,8 @@ struct Progress<'a> {
     audit: Audit,
     recorded: &'a mut EntraStatus,
     applied: Applied,
+    /// Principals whose assignment Entra removed for certain: they leave the ledger.
+    withdrawn: Vec<String>,
 }
 
 impl Writer<'_> {
@@ -84,7 +86,7 @@ impl Writer<'_> {
             generation: self.object.metadata.generation.unwrap_or_default(),
             plan: planned.plan.hash(),
         };
-        let mut progress = Progress { audit, recorded, applied: Applied::default() };
+        let mut progress = Progress { audit, recorded, applied: Applied::default(), withdrawn: Vec::new() };
         let mut blocked: Vec<Part> = Vec::new();
         if let Some(wanted) = planned.ledger.as_ref().filter(|wanted| *wanted != stored)
             && let Err(problem) = ledger::write(self.object, self.context, wanted).await
@@ -92,7 +94,6 @@ impl Writer<'_> {
             progress.applied.findings.push(Finding::of(Part::Assignments, &problem));
             blocked.push(Part::Assignments);
         }
-        let mut withdrawn = Vec::new();
         let mut calls = 0;
         for step in &planned.plan.steps {
             let part = step.part();
@@ -112,9 +113,6 @@ impl Writer<'_> {
                 Ok(true) => {
                     tracing::info!(step = %step, "done");
                     progress.applied.done.push((part, step.to_string()));
-                    if let Step::Withdraw { principal, .. } = step {
-                        withdrawn.push(principal.clone());
-                    }
                 }
                 // Recorded or waited for: what depends on it comes later.
                 Ok(false) => blocked.push(part),
@@ -131,9 +129,9 @@ impl Writer<'_> {
                 }
             }
         }
-        if let Some(wanted) = planned.ledger.as_ref().filter(|_| !withdrawn.is_empty()) {
+        if let Some(wanted) = planned.ledger.as_ref().filter(|_| !progress.withdrawn.is_empty()) {
             let mut left = wanted.clone();
-            left.retain(|id, _| !withdrawn.contains(id));
+            left.retain(|id, _| !progress.withdrawn.contains(id));
             if let Err(problem) = ledger::write(self.object, self.context, &left).await {
                 // Nothing is lost: the next pass finds the entries without assignments.
                 progress.applied.findings.push(Finding::of(Part::Assignments, &problem));
@@ -236,8 +234,15 @@ impl Writer<'_> {
                     &answer,
                 );
                 match answer {
+                    // Gone, or not known everywhere yet: the entry stays until Entra does not list it any more.
                     Err(e) if e.is_not_found() => Ok(true),
-                    answer => settle(part, "remove an assignment", answer),
+                    answer => {
+                        let done = settle(part, "remove an assignment", answer)?;
+                        if matches!(step, Step::Withdraw { .. }) {
+                            progress.withdrawn.push(who.clone());
+                        }
+                        Ok(done)
+                    }
                 }
             }
         }

@@ -5,13 +5,12 @@ use kube::{Api, ResourceExt as _};
 use serde::Deserialize;
 
 use super::desired::{self, Desired};
-use super::entra::observes_only;
 use super::intents;
 use super::observed::{Application, recorded};
-use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{
     FederationRef, IdentityFederation, IdentityFederationStatus, PermissionSetBinding, ScimConnection,
 };
+use crate::api::{DeletionPolicy, Mode};
 use crate::clients::entra::Graph;
 use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
 use crate::clients::{CloudError, Service};
@@ -48,8 +47,15 @@ async fn run(object: &IdentityFederation, context: &Context) -> Result<Option<Pr
             format!("these refer to it; delete them first: {named}{more}"),
         )));
     }
-    if object.spec.deletion_policy == DeletionPolicy::Retain || observes_only(object, context) {
+    // Retain needs neither credentials nor clouds. A federation that only observed has nothing to let go of.
+    if object.spec.deletion_policy == DeletionPolicy::Retain || object.spec.mode == Mode::Observe {
         return Ok(None);
+    }
+    if context.settings.mode == Mode::Observe {
+        // What is in Entra must not be forgotten for that.
+        let message =
+            format!("the operator runs in Observe mode and deletes nothing: run it in Enforce mode ({HINT})");
+        return Ok(Some(Problem::new(Class::Blocked, Reason::DeletionBlocked, message)));
     }
     if object.spec.suspend {
         let message =

@@ -18,6 +18,7 @@ use crate::clients::entra::Graph;
 use crate::controllers::Notice;
 use crate::controllers::context::Context;
 use crate::plan::Plan;
+use crate::problem::Class;
 use crate::status::Reason;
 
 /// The most certificates that status shows.
@@ -112,6 +113,12 @@ async fn run(
     let stored = read_principals(object, context, &graph, &mut desired, report).await;
     let grace = context.settings.timing.creation_grace;
     let mut planned = plan(&desired, found.as_ref(), &stored, now, grace);
+    if observes_only(object, context) {
+        // Nobody carries on with what is pending: it is no reason to look again soon.
+        for finding in &mut planned.findings {
+            finding.class = finding.class.filter(|class| *class != Class::Pending);
+        }
+    }
     report.findings.append(&mut planned.findings);
     let writer_missing = &mut missing;
     let mut vanished = None;
@@ -205,7 +212,10 @@ fn withhold_certificates(
     let armed = intent.is_some_and(|i| memory.is_armed(&uid(object), i));
     let grace =
         SignedDuration::try_from(context.settings.timing.creation_grace).unwrap_or(SignedDuration::MAX);
-    let believed = armed || intent.and_then(|i| intents::age(i, now)).is_some_and(|age| age >= grace);
+    // Who only observes creates nothing, and keeps no record of since when it has been away.
+    let believed = observes_only(object, context)
+        || armed
+        || intent.and_then(|i| intents::age(i, now)).is_some_and(|age| age >= grace);
     let concerned = planned.plan.steps.iter().any(|s| s.part() == Part::Certificate);
     if concerned && vanished && !believed {
         planned.plan.steps.retain(|s| s.part() != Part::Certificate);

@@ -92,10 +92,17 @@ pub fn plan(
         }
     }
 
+    // Named by id and not to be read just now: whatever name they were entered under, the spec still has them.
+    let unread: BTreeSet<String> = principals
+        .iter()
+        .filter(|p| !matches!(p.resolution, Resolution::Found(_)))
+        .filter_map(|p| Some(p.reference.rsplit_once(' ')?.1.to_lowercase()))
+        .collect();
+
     // Stated removals: the spec no longer names them, or an approved successor carries the name.
     for (id, entry) in ledger.iter().filter(|(id, _)| !desired.contains_key(id.as_str())) {
         let succeeded = successors.get(entry.reference.as_str()).is_some_and(|s| desired.contains_key(s));
-        if named.contains(entry.reference.as_str()) && !succeeded {
+        if named.contains(entry.reference.as_str()) && !succeeded || unread.contains(id) {
             continue;
         }
         let mut gone = true;
@@ -123,7 +130,11 @@ pub fn plan(
     }
 
     for (id, reference) in &desired {
-        let since = ledger.get(*id).map_or(now, |e| e.since);
+        // Assigned anew after long, it may be as invisible as the first time. Renewed so rarely, an assignment that
+        // keeps failing does not write the ledger in every pass.
+        let is_old = |e: &Entry| now.duration_since(e.since).unsigned_abs() >= grace / 2;
+        let entered = ledger.get(*id).filter(|e| held.contains(id) || !is_old(e));
+        let since = entered.map_or(now, |e| e.since);
         plan.ledger.insert((*id).to_owned(), Entry { reference: (*reference).to_owned(), since });
         if !held.contains(id) {
             plan.steps.push(Step::Assign {

@@ -70,8 +70,10 @@ pub fn plan(
     if now < rotation {
         return plan;
     }
-    let successor =
-        usable.filter(|c| c.not_after > active.not_after).max_by_key(|c| (c.not_after, &c.sha256));
+    // One that AWS has already comes before a newer one that it does not have.
+    let successor = usable
+        .filter(|c| c.not_after > active.not_after)
+        .max_by_key(|c| (acknowledged.contains(&c.sha256), c.not_after, &c.sha256));
     match successor {
         None => plan.step = Some(create(policy, certificates, true)),
         Some(next) if acknowledged.contains(&next.sha256) => plan.step = Some(activate(next)),

@@ -269,6 +269,8 @@ fn certificates_are_made_and_activated_in_turn() {
     assert_eq!(waiting.finding.unwrap().reason, Reason::CertificateRotation);
     assert_eq!(waiting.active.as_deref(), Some(first.sha256.as_str()));
     assert_eq!(decide(&both, active, &[&next.sha256], day(41)).step, activate(&next));
+    let three = [first.clone(), next.clone(), stranger.clone()];
+    assert_eq!(decide(&three, active, &[&next.sha256], day(41)).step, activate(&next));
     assert_eq!(
         decide(&both, Some(&next.sha1), &[], day(41)),
         plan_certificates::CertificatePlan { active: Some(next.sha256.clone()), ..Default::default() }
@@ -378,6 +380,30 @@ fn an_assignment_made_a_moment_ago_is_not_forgotten_before_entra_shows_it() {
     assert_eq!(left, young);
     let (_, findings, left) = lines(&wanted(&[]), &[], &ledger(&[("id-a", "group \"a\"")]));
     assert!(findings.is_empty() && left.is_empty());
+}
+
+#[test]
+fn an_assignment_made_anew_is_young_again() {
+    let old = ledger(&[("id-a", "group \"a\"")]);
+    let names = wanted(&[("group \"a\"", "id-a")]);
+    let (steps, _, entered) = lines(&names, &[], &old);
+    assert_eq!(steps, ["assign group \"a\" (id-a)"]);
+    assert!(entered["id-a"].since > old["id-a"].since);
+    // Not in each pass, and not while it is there.
+    assert_eq!(lines(&names, &[], &entered).2, entered);
+    assert_eq!(lines(&names, &[assignment("id-a", ROLE)], &old).2, old);
+}
+
+#[test]
+fn a_name_that_became_an_id_loses_nothing_while_the_id_cannot_be_read() {
+    let stored = ledger(&[("0a1b", "group \"a\"")]);
+    for resolution in [Resolution::Unknown, Resolution::Missing] {
+        let principals = vec![WantedPrincipal { reference: "group 0A1B".into(), resolution }];
+        let wanted = Wanted { exclusive: false, principals, approved: BTreeSet::new() };
+        let (steps, _, left) = lines(&wanted, &[assignment("0a1b", ROLE)], &stored);
+        assert!(steps.is_empty(), "{steps:?}");
+        assert_eq!(left, stored);
+    }
 }
 
 #[test]

@@ -23,8 +23,9 @@ use crate::status::{Reason, Verdict};
 pub async fn cleanup(object: &ScimConnection, context: &Context) -> Cleanup<ScimConnectionStatus> {
     let status = object.status.clone().unwrap_or_default();
     let ours = status.job_id.is_some() || status.pending_job_since.is_some();
-    let observe_only = object.spec.mode == Mode::Observe || context.settings.mode == Mode::Observe;
-    if object.spec.deletion_policy == DeletionPolicy::Retain || !ours || observe_only {
+    // A connection that only observed has nothing to let go of.
+    let observed = object.spec.mode == Mode::Observe;
+    if object.spec.deletion_policy == DeletionPolicy::Retain || !ours || observed {
         return Cleanup::Done;
     }
     let mut draft =
@@ -55,6 +56,11 @@ async fn delete(
     context: &Context,
     status: &ScimConnectionStatus,
 ) -> Result<bool, Problem> {
+    if context.settings.mode == Mode::Observe {
+        // The job must not be forgotten for that.
+        let message = "the operator runs in Observe mode and deletes nothing: run it in Enforce mode";
+        return Err(Problem::new(Class::Blocked, Reason::DeletionBlocked, message));
+    }
     let namespace = object.namespace().unwrap_or_default();
     // Another connection of the same federation has the same job.
     if !resolve::rivals(context, &namespace, object).await?.is_empty() {

@@ -131,13 +131,15 @@ pub struct ScimSecret {
 pub async fn secret(context: &Context, namespace: &str, name: &str) -> Result<Option<ScimSecret>, Problem> {
     let api: Api<Secret> = Api::namespaced(context.kube.clone(), namespace);
     let Some(secret) = api.get_opt(name).await? else { return Ok(None) };
-    let read = parse(namespace, name, &secret)?;
-    scim_endpoint(&read.credentials.endpoint, &context.settings.scim_hosts).map_err(|refused| {
+    let mut read = parse(namespace, name, &secret)?;
+    let url = scim_endpoint(&read.credentials.endpoint, &context.settings.scim_hosts).map_err(|refused| {
         let message = format!(
             "the token is not sent anywhere: key endpoint of Secret {namespace}/{name} is refused ({refused}); put AWS's SCIM endpoint there, https://scim.<region>.amazonaws.com/<id>/scim/v2"
         );
         Problem::new(Class::Blocked, Reason::EndpointNotAllowed, message)
     })?;
+    // What was judged is what Entra gets.
+    read.credentials.endpoint = url.as_str().trim_end_matches('/').to_owned();
     Ok(Some(read))
 }
 
