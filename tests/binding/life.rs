@@ -259,24 +259,6 @@ fn a_binding_that_made_something_is_not_forgotten_because_it_observes_now() {
 }
 
 #[test]
-fn a_stated_removal_does_not_wait_for_a_policy_that_is_not_there() {
-    run(async {
-        let twin = Twin::start(world()).await;
-        let operator = twin.operator().await;
-        let mut spec = everything();
-        let (first, second) = (spec["principals"][0].clone(), spec["principals"][1].clone());
-        spec["principals"] = json!([first]);
-        twin.create("engineers", &spec).await;
-        twin.settle(&operator, "engineers").await.unwrap();
-        assert_eq!(twin.assignments().len(), 3);
-        // Replaced by somebody else, and the permission set is made wrong in the same step.
-        let wrong = json!({"managedPolicies": ["arn:aws:iam::aws:policy/NoSuchPolicyAtAll"]});
-        twin.patch("engineers", &json!({"spec": {"principals": [second], "permissionSet": wrong}})).await;
-        twin.until(&operator, "engineers", |_| twin.assignments().is_empty()).await.unwrap();
-    });
-}
-
-#[test]
 fn retain_and_observe_write_nothing() {
     run(async {
         let twin = Twin::start(world()).await;
