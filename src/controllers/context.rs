@@ -20,6 +20,11 @@ use crate::telemetry::Metrics;
 pub const FIELD_MANAGER: &str = "causeway";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
+/// Whether an object carries the label of what this operator writes.
+pub fn is_written_by_us<K: ResourceExt>(object: &K) -> bool {
+    object.labels().get(MANAGED_BY).is_some_and(|m| m == FIELD_MANAGER)
+}
+
 /// What every reconcile has at hand.
 pub struct Context {
     /// The API server; a read timeout, no hidden retries.
@@ -134,7 +139,7 @@ impl Context {
         let old = self.config_map(&namespace, name).await?;
         if let Some(old) = &old {
             let controller = old.owner_references().iter().find(|r| r.controller == Some(true));
-            let ours = old.labels().get(MANAGED_BY).is_some_and(|m| m == FIELD_MANAGER);
+            let ours = is_written_by_us(old);
             match controller {
                 Some(c) if c.uid == reference.uid => {
                     if ours && old.data.clone().unwrap_or_default() == data {

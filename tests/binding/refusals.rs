@@ -278,3 +278,30 @@ fn a_name_that_was_taken_over_is_bound_again_by_itself_only_with_rebind() {
         assert!(!twin.assignments().contains(&format!("careful {SHOP} aws-engineers")));
     });
 }
+
+#[test]
+fn a_ledger_that_somebody_else_wrote_names_nothing_that_may_be_removed() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        twin.create("readers", &plain("Readers")).await;
+        twin.settle(&operator, "readers").await.unwrap();
+        // The same entries without our label, and one that would take the whole group out.
+        let mut forged = twin.ledger("readers").await.expect("a ledger");
+        let maps =
+            Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(twin.client.clone(), &twin.namespace);
+        maps.delete("readers-ledger", &Default::default()).await.unwrap();
+        forged.metadata = kube::api::ObjectMeta { name: Some("readers-ledger".into()), ..Default::default() };
+        maps.create(&PostParams::default(), &forged).await.unwrap();
+        let before = twin.sandbox.core.journal.last();
+        twin.patch("readers", &json!({"spec": {"principals": [{"group": {"displayName": "aws-admins"}}]}}))
+            .await;
+        let status = twin.pass(&operator, "readers").await.unwrap().status;
+        assert_eq!(ready(&status), ("False".into(), "OwnedByOther".into()), "{status:#?}");
+        assert_eq!(twin.mutations(before).len(), 0);
+
+        maps.delete("readers-ledger", &Default::default()).await.unwrap();
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        assert_eq!(ready(&status).0, "True", "{status:#?}");
+    });
+}

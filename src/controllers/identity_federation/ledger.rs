@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::api::v1alpha1::IdentityFederation;
-use crate::controllers::context::Context;
-use crate::problem::Problem;
+use crate::controllers::context::{Context, is_written_by_us};
+use crate::problem::{Class, Problem};
+use crate::status::Reason;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,9 +49,19 @@ fn whole_seconds(moment: Timestamp) -> Timestamp {
 }
 
 /// Reads the ledger anew.
+///
+/// # Errors
+/// `OwnedByOther` when the ConfigMap is not ours: it then names what may be removed as little as it may be written.
 pub async fn read(object: &IdentityFederation, context: &Context) -> Result<Ledger, Problem> {
     let namespace = object.namespace().unwrap_or_default();
-    let map = context.config_map(&namespace, &config_map_name(&object.name_any())).await?;
+    let name = config_map_name(&object.name_any());
+    let map = context.config_map(&namespace, &name).await?;
+    if map.as_ref().is_some_and(|m| !is_written_by_us(m)) {
+        let message = format!(
+            "ConfigMap {name} in namespace {namespace} is no ledger of Causeway: delete or rename it"
+        );
+        return Err(Problem::new(Class::Blocked, Reason::OwnedByOther, message));
+    }
     Ok(map.and_then(|m| m.data).map(|d| decode(&d)).unwrap_or_default())
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::{PrincipalId, PrincipalKind};
-use crate::controllers::context::Context;
+use crate::controllers::context::{Context, is_written_by_us};
 use crate::engine::plan_assignments::Grant;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
@@ -61,7 +61,12 @@ impl Ledger {
     pub async fn read(object: &PermissionSetBinding, context: &Context) -> Result<Self, Problem> {
         let namespace = object.namespace().unwrap_or_default();
         let map = context.config_map(&namespace, &name(object)).await?;
-        Self::parse(map.and_then(|m| m.data).unwrap_or_default()).ok_or_else(|| {
+        // One that is not ours names what may be removed as little as it may be written.
+        let data = match map {
+            None => Some(BTreeMap::new()),
+            Some(map) => is_written_by_us(&map).then(|| map.data.unwrap_or_default()),
+        };
+        data.and_then(Self::parse).ok_or_else(|| {
             let message = format!(
                 "ConfigMap {} in namespace {namespace} is no ledger of Causeway: delete it, and what exists will be entered anew",
                 name(object)

@@ -63,6 +63,14 @@ pub async fn resolve(
     let ready = status.and_then(|s| condition(&s.conditions, "InstanceReady"));
     let usable = loosely || ready.is_some_and(|r| r.status != "False");
     let Some(aws) = status.and_then(|s| s.aws.as_ref()).filter(|_| usable) else {
+        if loosely && federation.metadata.deletion_timestamp.is_some() {
+            // It waits for its bindings, and will never look at AWS again.
+            let message = format!(
+                "IdentityFederation {} is being deleted and never had an Identity Center instance",
+                federation.name_any()
+            );
+            return Err(Problem::new(Class::Blocked, Reason::FederationNotFound, message));
+        }
         let why = ready.map_or("it was not looked at yet", |r| r.message.as_str());
         let message = format!(
             "IdentityFederation {} has no usable Identity Center instance yet: {why}",
