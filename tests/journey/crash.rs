@@ -17,7 +17,7 @@ const SMALL_ONES: [(&str, &str); 3] =
     [("IdentityFederation", "acme"), ("ScimConnection", "acme"), ("PermissionSetBinding", "production")];
 
 /// Journeys under way at the same time: most of their time is spent within AWS's limit of 20 calls a second.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 
 /// Stops the operator for good after one of its calls: the caller never gets to know the answer.
 ///
@@ -73,8 +73,6 @@ impl CallObserver for Cut {
 async fn journey_cut_after(at: u64) -> (serde_json::Value, u64) {
     let mut world = TestWorld::company("crash").await;
     world.settings.timing.resync = Duration::from_secs(5);
-    // A record of a creation is good for a quarter of this, and many journeys share the machine.
-    world.settings.timing.creation_grace = Duration::from_secs(10);
     let cut = Cut::after(at);
     let first = world.operator_with(world.settings.clone(), Some(cut.clone()));
     world.apply(SMALL).await;

@@ -65,7 +65,7 @@ fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u1
         "--job-poll",
         "200ms",
         "--creation-grace",
-        "2s",
+        "10s",
     ];
     Operator::start(Path::new(BINARY), &world.sandbox, kubeconfig, log.to_owned(), &more).unwrap()
 }

@@ -101,7 +101,8 @@ impl TestWorld {
             ca_pem: Some(sandbox.ca_pem().to_owned()),
         };
         settings.timing.resync = Duration::from_secs(1);
-        settings.timing.creation_grace = Duration::from_secs(2);
+        // A record of a creation is good for a quarter of this, and many worlds share the machine.
+        settings.timing.creation_grace = Duration::from_secs(10);
         let kubernetes = causeway::cluster::config(Some(kubeconfig)).await.expect("a configuration");
         let person = Person::new(&sandbox, client.clone(), namespace);
         person.make_credentials().await.expect("the Secrets");
