@@ -33,7 +33,8 @@ pub mod annotations {
     pub const RESTART: &str = "causeway.dev/restart";
     /// `<userPrincipalName>@<RFC 3339>`: provision one person now.
     pub const PROVISION_ON_DEMAND: &str = "causeway.dev/provision-on-demand";
-    /// The identity store id of a recreated principal that may take over the access of its predecessor.
+    /// Ids, joined by commas, of recreated principals that may take over the access of their predecessors: identity
+    /// store ids on a binding, Entra object ids on a federation.
     pub const APPROVE_PRINCIPAL: &str = "causeway.dev/approve-principal";
     /// Any new value: reconcile now. Echoed in `status.lastHandledReconcileAt`.
     pub const RECONCILE: &str = "causeway.dev/reconcile";

@@ -73,7 +73,6 @@ impl Person {
     pub async fn act(&self) -> anyhow::Result<Option<Act>> {
         for kind in kinds() {
             for object in api(&self.client, &self.namespace, kind).list(&ListParams::default()).await? {
-                // A status that speaks of an older generation asks for what may no longer be wanted.
                 let Some(step) = object.data.pointer("/status/handoff/pending/0") else { continue };
                 let text = |key: &str| step[key].as_str().unwrap_or_default().to_owned();
                 let done = self.carry_out(&object, &text("step"), &text("value")).await?;
