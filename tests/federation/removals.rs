@@ -56,26 +56,46 @@ fn a_ledger_that_cannot_be_written_holds_up_no_removal_and_nobody_is_assigned_wi
     });
 }
 
+/// An error of Entra's: once, or always (0).
+fn failing(operation: &str, times: u64) -> FaultRule {
+    FaultRule {
+        service: "graph".into(),
+        operation: Some(operation.into()),
+        nth: Some(1),
+        probability: None,
+        kind: FaultKind::Error,
+        status: Some(503),
+        code: None,
+        times: Some(times),
+        retry_after: None,
+    }
+}
+
 #[test]
 fn a_removal_that_fails_holds_up_no_other_one() {
     support::run(async {
         let bench = ready_bench(json!({})).await;
         let operator = bench.operator();
         operator.settle(&bench).await;
-        bench.sandbox.core.faults.add(FaultRule {
-            service: "graph".into(),
-            operation: Some("DELETE /servicePrincipals/{id}/appRoleAssignedTo/{id}".into()),
-            nth: Some(1),
-            probability: None,
-            kind: FaultKind::Error,
-            status: Some(503),
-            code: None,
-            times: Some(1),
-            retry_after: None,
-        });
+        let remove = "DELETE /servicePrincipals/{id}/appRoleAssignedTo/{id}";
+        bench.sandbox.core.faults.add(failing(remove, 1));
         bench.assign_in_spec(&[]).await;
         operator.pass(&bench).await.unwrap();
         assert_eq!(bench.assigned().len(), 1);
         operator.until(&bench, "empty", async || bench.assigned().is_empty()).await;
+    });
+}
+
+#[test]
+fn what_cannot_be_read_holds_up_no_removal() {
+    support::run(async {
+        let bench = ready_bench(json!({})).await;
+        for operation in ["GET /groups", "GET /servicePrincipals"] {
+            bench.sandbox.core.faults.add(failing(operation, 0));
+        }
+        let aws = json!({"spec": {"aws": {"identityCenter": {"serviceProviderMetadata": {"configMapKeyRef": {"name": "elsewhere"}}}}}});
+        bench.patch(aws).await;
+        bench.assign_in_spec(&["aws-engineers"]).await;
+        bench.operator().until(&bench, "without Greta", async || bench.assigned() == ["aws-engineers"]).await;
     });
 }
