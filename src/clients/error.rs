@@ -1,5 +1,10 @@
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::http::bounded;
+
 /// A remote service, as metrics, audit records and messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -102,6 +107,36 @@ impl CloudError {
             (true, false) => format!(" ({})", self.message),
             (false, false) => format!(" ({}: {})", self.code, self.message),
         }
+    }
+
+    /// A failure to get credentials, as it may come out of any call. It must not be taken for what that call would say:
+    /// of no object is it known whether it exists, or may be read.
+    #[must_use]
+    pub(crate) fn of_credentials(mut self) -> Self {
+        if !matches!(self.kind, CloudErrorKind::Throttled { .. } | CloudErrorKind::Transient) {
+            self.kind = CloudErrorKind::Unauthenticated;
+        }
+        self
+    }
+
+    /// The error without these values, should the service quote what it was sent, as it is or encoded (design rule 6).
+    #[must_use]
+    pub(crate) fn without(mut self, values: &[&str]) -> Self {
+        for value in values.iter().filter(|value| value.len() >= 4) {
+            let in_form = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+            for form in [(*value).to_owned(), in_form, STANDARD.encode(value)] {
+                // The text may have been cut in the middle of the value.
+                let start: String = form.chars().take(12).collect();
+                for text in [&mut self.message, &mut self.code] {
+                    if let Some(at) = text.find(&start) {
+                        text.truncate(at);
+                        text.push_str("[redacted]");
+                    }
+                }
+            }
+        }
+        self.message = bounded(&self.message);
+        self
     }
 
     /// Whether the object does not exist or is not visible.

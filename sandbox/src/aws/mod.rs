@@ -35,8 +35,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use console::ConsoleError;
-pub(crate) use trust::problems as trust_problems;
 pub use sign_in::{Access, AccessRefusal, SamlTrust};
+pub(crate) use trust::problems as trust_problems;
 
 use crate::core::{Core, lock};
 use crate::world::World;

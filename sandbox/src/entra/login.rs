@@ -208,10 +208,9 @@ impl Entra {
     fn federated(&self, client: &Client, jwt: &str) -> Result<(), (u32, String)> {
         let token = IdentityToken::read(jwt).map_err(|flaw| match flaw {
             Flaw::Malformed => (50_027, "JWT token is invalid or malformed.".to_owned()),
-            Flaw::Algorithm => (
-                5_002_710,
-                "Invalid JWT token: the algorithm in the header is not supported.".to_owned(),
-            ),
+            Flaw::Algorithm => {
+                (5_002_710, "Invalid JWT token: the algorithm in the header is not supported.".to_owned())
+            }
         })?;
         let record = "No matching federated identity record found for presented assertion";
         let mut known: Vec<_> = client.federated.iter().filter(|f| f.issuer == token.issuer).collect();

@@ -12,7 +12,7 @@ mod transport;
 
 use serde_json::Value;
 
-pub use credentials::{ClientSecret, CredentialError};
+pub use credentials::{ClientSecret, CredentialError, Identity, Proof};
 pub use transport::{Graph, GraphOptions};
 
 /// An answer of Graph.

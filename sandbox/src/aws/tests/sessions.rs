@@ -52,7 +52,13 @@ struct Session {
 }
 
 fn part(xml: &str, name: &str) -> String {
-    xml.split(&format!("<{name}>")).nth(1).unwrap_or_default().split('<').next().unwrap_or_default().to_owned()
+    xml.split(&format!("<{name}>"))
+        .nth(1)
+        .unwrap_or_default()
+        .split('<')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 impl Bench {
