@@ -2,4 +2,5 @@
 
 mod bench;
 mod crash;
+mod credentials;
 mod journey;
