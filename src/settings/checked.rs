@@ -205,11 +205,11 @@ impl Check {
     /// One of the two alone is no identity: a Pod may carry the id for other purposes.
     fn workload_identity(&mut self, raw: &Raw) -> Option<WorkloadIdentity> {
         let client_id = given(raw.azure_client_id.as_ref())?;
-        let token_file = raw.azure_federated_token_file.clone().filter(|f| !f.as_os_str().is_empty())?;
+        let token_file = given(raw.azure_federated_token_file.as_ref())?;
         if uuid::Uuid::parse_str(client_id).is_err() {
             return self.wrong(format!("--azure-client-id: `{client_id}` (AZURE_CLIENT_ID) is no UUID"));
         }
-        Some(WorkloadIdentity { client_id: client_id.clone(), token_file })
+        Some(WorkloadIdentity { client_id: client_id.clone(), token_file: token_file.into() })
     }
 
     fn audience(&mut self, audience: &str) -> String {

@@ -68,7 +68,7 @@ pub struct Raw {
     pub azure_client_id: Option<String>,
     /// The token that speaks for it.
     #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", hide = true)]
-    pub azure_federated_token_file: Option<PathBuf>,
+    pub azure_federated_token_file: Option<String>,
     /// One endpoint for all AWS services; the services' public endpoints when not given.
     #[arg(long, env = "AWS_ENDPOINT_URL")]
     pub aws_endpoint_url: Option<String>,

@@ -189,10 +189,8 @@ async fn a_service_account_must_exist_and_be_open_to_the_operator() {
         (None, Class::Blocked, Reason::ServiceAccountNotFound, "create serviceaccount robot"),
         (Some(None), Class::Denied, Reason::CredentialsNotAllowed, "--resource-name=robot"),
     ] {
-        let mut accounts = twin.accounts.lock().unwrap();
-        accounts.remove(account);
-        accounts.extend(state.map(|state| (account.to_owned(), state)));
-        drop(accounts);
+        twin.accounts.lock().unwrap().remove(account);
+        twin.accounts.lock().unwrap().extend(state.map(|state| (account.to_owned(), state)));
         let problems = [
             twin.context.graph(&federation).await.unwrap_err(),
             twin.context.aws(&federation).await.unwrap_err(),

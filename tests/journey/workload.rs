@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sandbox::journey;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::process::{forms, free_port, identity, start_with};
 use crate::support::credentials::{AMBIENT, BY_ACCOUNT, CLIENT, allowed, prepare, role};
@@ -117,7 +117,7 @@ fn without_a_secret_the_operator_signs_in_and_no_token_shows_in_what_it_says() {
         world
             .until("a new process has looked", async || {
                 let object = world.get("IdentityFederation", "acme").await.unwrap();
-                object.data["status"]["lastHandledReconcileAt"] == Value::from("now")
+                object.data["status"]["lastHandledReconcileAt"] == "now"
             })
             .await;
         world.until_ready(&ACME).await;

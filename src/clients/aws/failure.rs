@@ -24,7 +24,7 @@ where
     E: ProvideErrorMetadata,
 {
     if let SdkError::DispatchFailure(failure) = error
-        && let Some(error) = failure.as_connector_error().and_then(|cause| of_sts(cause))
+        && let Some(error) = failure.as_connector_error().and_then(of_sts)
     {
         return error.of_credentials();
     }

@@ -105,7 +105,9 @@ impl Clouds {
             identity_store: limits.identity_store_per_second,
         };
         let connection = self.connection.with_budget(rates);
-        let aws = AwsClients::new(region, login, self.settings.endpoints.aws.as_ref(), connection).await;
+        let endpoint = self.settings.endpoints.aws.as_ref();
+        // Boxed: the SDK's loader makes for a large future, which every reconcile would carry.
+        let aws = Box::pin(AwsClients::new(region, login, endpoint, connection)).await;
         self.aws.keep(key, holder, aws)
     }
 }
