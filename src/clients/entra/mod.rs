@@ -12,7 +12,7 @@ mod transport;
 
 use serde_json::Value;
 
-pub use credentials::{ClientSecret, CredentialError};
+pub use credentials::{ClientSecret, CredentialError, Identity, Proof};
 pub use transport::{Graph, GraphOptions};
 
 /// An answer of Graph.
@@ -143,7 +143,7 @@ mod tests {
                 message: crate::clients::http::bounded(&format!("{before}{quoted}{after}")),
                 request_id: None,
             };
-            let told = failure::without(error, &[&secret]);
+            let told = error.without(&[&secret]);
             prop_assert!(!told.message.contains(&quoted), "{}", told.message);
         }
     }

@@ -45,7 +45,9 @@ proptest! {
     #[test]
     fn fuzz_no_ledger_loses_a_principal(data in proptest::collection::btree_map("[0-9a-f-]{1,36}", ".{0,60}", 0..6)) {
         let read = ledger::decode(&data);
-        prop_assert!(data.keys().eq(read.keys()));
+        for key in data.keys() {
+            prop_assert!(read.keys().any(|grant| grant.principal == *key), "{key} is lost");
+        }
         prop_assert_eq!(ledger::decode(&ledger::encode(&read)), read);
     }
 }
