@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::dispatch::{Cx, QueryHandler};
+use super::dispatch::{Cx, QueryHandler, Table};
 use super::errors::{ApiError, escape};
 use super::paging::page;
 use super::state::{Center, State};
@@ -14,16 +14,13 @@ use super::state::{Center, State};
 pub(super) const VERSION: &str = "2010-05-08";
 pub(super) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<QueryHandler> {
-    Some(match operation {
-        "GetRole" => get_role,
-        "ListRoles" => list_roles,
-        "GetPolicy" => get_policy,
-        "ListPolicies" => list_policies,
-        _ => return None,
-    })
-}
+/// The operations that this sandbox has.
+pub(super) const OPERATIONS: Table<QueryHandler> = &[
+    ("GetRole", get_role),
+    ("ListRoles", list_roles),
+    ("GetPolicy", get_policy),
+    ("ListPolicies", list_policies),
+];
 
 struct Role {
     name: String,

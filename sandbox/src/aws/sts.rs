@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::dispatch::{Cx, QueryHandler};
+use super::dispatch::{Cx, QueryHandler, Table};
 use super::errors::{ApiError, escape};
 use super::state::Session;
 use super::validate;
@@ -12,14 +12,11 @@ use super::validate;
 pub(super) const VERSION: &str = "2011-06-15";
 pub(super) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<QueryHandler> {
-    Some(match operation {
-        "GetCallerIdentity" => caller_identity,
-        "AssumeRole" => assume_role,
-        _ => return None,
-    })
-}
+/// The operations that this sandbox has.
+pub(super) const OPERATIONS: Table<QueryHandler> = &[
+    ("GetCallerIdentity", caller_identity),
+    ("AssumeRole", assume_role),
+];
 
 fn caller_identity(cx: &mut Cx<'_>, _: &BTreeMap<String, String>) -> Result<String, ApiError> {
     let caller = cx.caller;

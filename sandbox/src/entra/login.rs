@@ -19,6 +19,10 @@ use crate::world::Client;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// What this host serves.
+pub(super) const OPERATIONS: [&str; 5] =
+    ["token", "openid-configuration", "instance-discovery", "keys", "federationmetadata"];
+
 pub(super) fn router(entra: Arc<Entra>) -> axum::Router {
     axum::Router::new().fallback(handle).with_state(entra)
 }

@@ -185,7 +185,7 @@ const fn sync(op: SyncOp) -> Op {
     Op::Synchronization(op)
 }
 
-static ROUTES: &[Route] = &[
+pub(super) static ROUTES: &[Route] = &[
     read("/applicationTemplates", Op::ListTemplates, ANY),
     read("/applicationTemplates/{id}", Op::GetTemplate, ANY),
     write("POST", "/applicationTemplates/{id}/instantiate", Op::Instantiate, WRITE_APPS),
@@ -385,7 +385,7 @@ pub(in crate::entra) fn find(
     ))
 }
 
-fn segment_not_found(segment: &str) -> GraphError {
+pub(super) fn segment_not_found(segment: &str) -> GraphError {
     GraphError::new(400, "BadRequest", format!("Resource not found for the segment '{segment}'."))
 }
 
