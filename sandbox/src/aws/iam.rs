@@ -178,7 +178,8 @@ fn get_policy(cx: &mut Cx<'_>, form: &BTreeMap<String, String>) -> Result<String
     }
     let all = policies(cx.state, &cx.caller.account_id);
     let policy = all.iter().find(|p| p.0 == arn).ok_or_else(|| missing("policy", arn))?;
-    Ok(format!("    <Policy>{}</Policy>\n", policy_xml(cx.state, policy)))
+    // Tags come with one policy, not with a list of them.
+    Ok(format!("    <Policy>{}<Tags/></Policy>\n", policy_xml(cx.state, policy)))
 }
 
 /// The sandbox keeps no list of AWS managed policies, and will not pretend that there are none.

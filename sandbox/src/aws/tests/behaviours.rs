@@ -25,7 +25,8 @@ async fn provisioning_goes_on_after_a_failure_or_stops() {
     const ACCOUNTS: usize = 10;
     for (stops, stale) in [(false, ACCOUNTS - 1), (true, ACCOUNTS)] {
         let mut world = world();
-        world.identity_center.behaviours.provisioning_stops_at_failure = stops;
+        let behaviours = &mut world.identity_center.behaviours;
+        (behaviours.provisioning_stops_at_failure, behaviours.burst) = (stops, 1000);
         let accounts: Vec<String> = (0..ACCOUNTS).map(|i| format!("{:012}", 300_000_000_000 + i)).collect();
         for id in &accounts {
             let account = Account { id: Some(id.clone()), name: id.clone(), ..Account::default() };
@@ -75,7 +76,10 @@ async fn finished_requests_are_forgotten_after_a_while() {
 
 #[tokio::test]
 async fn the_fourth_provisioning_has_the_code_of_the_world() {
-    let bench = bench(|b| b.fourth_provisioning = "ConflictException".into());
+    let bench = bench(|b| {
+        b.fourth_provisioning = "ConflictException".into();
+        b.burst = 1000;
+    });
     let group = bench.group().await;
     let mut sets = Vec::new();
     for i in 0..4 {
