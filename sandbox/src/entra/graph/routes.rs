@@ -314,6 +314,11 @@ pub(in crate::entra) fn segments(path: &str) -> Vec<String> {
     let mut out = Vec::new();
     for raw in path.split('/').filter(|s| !s.is_empty()) {
         let segment = decode(raw);
+        // Microsoft's SDKs write casts with the short name of the namespace.
+        let segment = match segment.strip_prefix("graph.") {
+            Some(kind) => format!("microsoft.graph.{kind}"),
+            None => segment,
+        };
         match segment.strip_suffix(')').and_then(|s| s.split_once('(')) {
             Some((name, key)) => {
                 out.push(name.to_owned());
