@@ -57,7 +57,7 @@ def moto(url):
 def run(aws):
     """How far each check comes."""
     aws.record.clear()
-    stops = {}
+    stops, errors = {}, []
     for title, function in CHECKS:
         aws.title = title
         try:
@@ -65,8 +65,8 @@ def run(aws):
         except Exception as error:  # noqa: BLE001: where it stops is what is compared
             last = aws.record[-1][1] if aws.record and aws.record[-1][0] == title else "the beginning"
             stops[title] = f"{type(error).__name__} after {last}"
-            print(f"note  moto: {title}: {error!r:.300}", flush=True)
-    return stops
+            errors.append(f"{title}: {error!r:.300}")
+    return stops, errors
 
 
 def shapes(value, path=""):
@@ -112,7 +112,8 @@ def differences(ours, theirs, ours_stops, theirs_stops):
 
 
 ours, theirs = sandbox(), moto(os.environ["CONFORMANCE_MOTO"])
-found = list(differences(ours, theirs, run(ours), run(theirs)))
+(ours_stops, ours_errors), (theirs_stops, theirs_errors) = run(ours), run(theirs)
+found = list(differences(ours, theirs, ours_stops, theirs_stops))
 with TABLE.open("rb") as file:
     table = tomllib.load(file).get("difference", [])
 listed = {what: entry["reason"] for entry in table for what in entry["what"]}
@@ -121,7 +122,8 @@ listed = {what: entry["reason"] for entry in table for what in entry["what"]}
 @suite.check("every difference is listed with its reason")
 def _():
     missing = [what for what in found if what not in listed]
-    assert not missing, "not listed:\n" + "\n".join(missing)
+    where = "\n".join(["not listed:", *missing, "where they stop:", *ours_errors, *theirs_errors])
+    assert not missing, where
 
 
 @suite.check("every listed difference still exists")

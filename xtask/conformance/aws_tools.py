@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from aws_calls import Aws
-from aws_scenario import assigned, group, made, user
+from aws_scenario import assigned, group, made, seen, user
 from harness import Skipped, Suite, equal
 
 suite = Suite("tools", {"sso-admin", "identitystore", "organizations", "sts", "iam"})
@@ -74,6 +74,7 @@ def _():
 def _():
     words = ["--name", "Cli", "--description", "d", "--session-duration", "PT2H", "--tags", "Key=a,Value=b"]
     created = cli("sso-admin", "create-permission-set", *INSTANCE, *words)["PermissionSet"]["PermissionSetArn"]
+    seen(aws, created)
     one = [*INSTANCE, "--permission-set-arn", created]
     equal(cli("sso-admin", "describe-permission-set", *one)["PermissionSet"]["SessionDuration"], "PT2H")
     tags = cli("sso-admin", "list-tags-for-resource", *INSTANCE, "--resource-arn", created)["Tags"]

@@ -207,7 +207,8 @@ async def _():
     )
     shown = await until("the reply URL", principal().get, lambda p: p.reply_urls == [acs])
     assert entity_id in shown.service_principal_names
-    found = await get(graph.applications, filter=f"identifierUris/any(u:u eq '{entity_id}')")
+    term = f"identifierUris/any(u:u eq '{entity_id}')"
+    found = await until("it is found by that", lambda: get(graph.applications, filter=term), lambda a: a.value)
     equal([a.id for a in found.value], [made.application])
     await refused("Request_BadRequest", application().patch(model("Application", additional_data={"nothing": 1})))
 
@@ -268,7 +269,8 @@ async def _():
     one = principal().app_role_assigned_to.by_app_role_assignment_id(made.assignment.id)
     equal((await one.get()).principal_display_name, "Ada Lindqvist")
     for builder in (graph.users.by_user_id(ada.id), graph.groups.by_group_id(engineers.id)):
-        equal([str(a.resource_id) for a in (await builder.app_role_assignments.get()).value], [made.principal])
+        found = await until("it is theirs", builder.app_role_assignments.get, lambda a: a.value)
+        equal([str(a.resource_id) for a in found.value], [made.principal])
     await one.delete()
     await until("it is gone", principal().app_role_assigned_to.get, lambda a: len(a.value) == 1)
     await refused("Request_ResourceNotFound", one.delete(), 404)
@@ -303,6 +305,7 @@ async def _():
     await roles()
     await until("two roles", application().get, lambda a: len(a.app_roles) == 2)
     # The same through the service principal, whose roles mirror the application's.
+    await until("two roles there too", principal().get, lambda p: len(p.app_roles) == 2, in_a_row=5)
     await principal().patch(model("ServicePrincipal", app_roles=kept))
 
 

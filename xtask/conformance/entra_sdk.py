@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import logging
 import re
 import ssl
 
@@ -22,6 +23,8 @@ SCOPE = "https://graph.microsoft.com/.default"
 LIMITED = ("7c3f7e5e-4a7d-4c53-9f0b-2f1d6a1c0002", "sbx8Q~only-worth-something-in-a-sandbox-02")
 
 loop = asyncio.new_event_loop()
+# Refused tokens are what some checks are about; the library need not warn of them.
+logging.getLogger("azure").setLevel(logging.CRITICAL)
 
 
 class Tenant:

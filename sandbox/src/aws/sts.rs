@@ -13,10 +13,8 @@ pub(super) const VERSION: &str = "2011-06-15";
 pub(super) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The operations that this sandbox has.
-pub(super) const OPERATIONS: Table<QueryHandler> = &[
-    ("GetCallerIdentity", caller_identity),
-    ("AssumeRole", assume_role),
-];
+pub(super) const OPERATIONS: Table<QueryHandler> =
+    &[("GetCallerIdentity", caller_identity), ("AssumeRole", assume_role)];
 
 fn caller_identity(cx: &mut Cx<'_>, _: &BTreeMap<String, String>) -> Result<String, ApiError> {
     let caller = cx.caller;

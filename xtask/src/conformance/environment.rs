@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 /// What stands in the folder when everything is in place.
 const MARKER: &str = "complete";
 /// Prints the version, if everything that is needed is there.
-const PROBE: &str = "import ensurepip, sys, venv; assert sys.version_info >= (3, 11); print(sys.version.split()[0])";
+const PROBE: &str =
+    "import ensurepip, sys, venv; assert sys.version_info >= (3, 11); print(sys.version.split()[0])";
 
 /// Where the clients are.
 pub struct Environment {
@@ -23,7 +24,8 @@ impl Environment {
     pub fn prepare(requirements: &Path) -> anyhow::Result<Self> {
         let version = python_version()?;
         let text = fs::read(requirements).with_context(|| format!("read {}", requirements.display()))?;
-        let digest = hex::encode(Sha256::digest([version.as_bytes(), b"\n".as_slice(), text.as_slice()].concat()));
+        let digest =
+            hex::encode(Sha256::digest([version.as_bytes(), b"\n".as_slice(), text.as_slice()].concat()));
         let parent = cache_root().join("conformance");
         let folder = parent.join(digest.get(..16).unwrap_or(&digest));
         fs::create_dir_all(&parent).with_context(|| format!("make {}", parent.display()))?;
@@ -50,7 +52,11 @@ impl Environment {
         };
         // Not compiled: of the largest client most is never imported.
         let installed = pip(&["install", "--no-compile", "--requirement"]).arg(requirements).status()?;
-        ensure!(installed.success(), "pip cannot install {}; it needs the package index", requirements.display());
+        ensure!(
+            installed.success(),
+            "pip cannot install {}; it needs the package index",
+            requirements.display()
+        );
         ensure!(pip(&["check"]).status()?.success(), "{} contradicts itself", requirements.display());
         fs::write(self.folder.join(MARKER), "").context("finish the environment")
     }

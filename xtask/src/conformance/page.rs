@@ -55,13 +55,10 @@ pub fn render(found: &[Results], folder: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The clients that are asked for by name, not what they bring along.
+/// The first block of the requirements: the clients, not what they bring along.
 fn clients(requirements: &str) -> Vec<(&str, &str)> {
-    requirements
-        .lines()
-        .take_while(|line| !line.starts_with("# What those bring along"))
-        .filter_map(|line| line.trim().split_once("=="))
-        .collect()
+    let lines = requirements.lines().skip_while(|line| line.starts_with('#'));
+    lines.take_while(|line| !line.starts_with('#')).filter_map(|line| line.trim().split_once("==")).collect()
 }
 
 fn section(text: &mut String, results: &Results) {
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn clients_are_those_asked_for_by_name() {
-        let text = "# The clients.\nboto3==1.2\nmoto==3\n# What those bring along\nsix==1\n";
+        let text = "# The clients.\nboto3==1.2\nmoto==3\n# What those bring along.\nsix==1\n";
         assert_eq!(clients(text), [("boto3", "1.2"), ("moto", "3")]);
     }
 
@@ -117,7 +114,10 @@ mod tests {
         };
         let results = Results {
             client: "boto3".into(),
-            checks: vec![check("one", &[("iam", "GetRole")]), check("two", &[("iam", "GetRole"), ("sts", "X")])],
+            checks: vec![
+                check("one", &[("iam", "GetRole")]),
+                check("two", &[("iam", "GetRole"), ("sts", "X")]),
+            ],
             not_called: BTreeMap::new(),
             never_good: BTreeMap::new(),
             differences: Vec::new(),

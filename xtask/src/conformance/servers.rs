@@ -77,7 +77,11 @@ fn wait(what: &str, process: &mut Process, ready: impl Fn() -> bool) -> anyhow::
             bail!("{what} ended with {status}; its last words:\n{}", process.last_words());
         }
         if Instant::now() > end {
-            bail!("{what} is not up after {} s; its last words:\n{}", READY_WITHIN.as_secs(), process.last_words());
+            bail!(
+                "{what} is not up after {} s; its last words:\n{}",
+                READY_WITHIN.as_secs(),
+                process.last_words()
+            );
         }
         std::thread::sleep(Duration::from_millis(30));
     }

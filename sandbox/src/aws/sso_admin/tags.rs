@@ -16,11 +16,8 @@ const MAX_TAGS: usize = 50;
 /// Tags a page: the operation has no MaxResults. The service's own number is not known.
 const PAGE: usize = 25;
 
-pub(super) const OPERATIONS: Table<Handler> = &[
-    ("TagResource", tag),
-    ("UntagResource", untag),
-    ("ListTagsForResource", list),
-];
+pub(super) const OPERATIONS: Table<Handler> =
+    &[("TagResource", tag), ("UntagResource", untag), ("ListTagsForResource", list)];
 
 /// Reads a list of tags; None when absent.
 pub(super) fn read(input: &mut Input<'_>, member: &str) -> Result<Option<Vec<(String, String)>>, ApiError> {

@@ -47,7 +47,8 @@ async fn provisioning_goes_on_after_a_failure_or_stops() {
         let all = json!({"PermissionSetArn": set, "TargetType": "ALL_PROVISIONED_ACCOUNTS"});
         let made = bench.sso("ProvisionPermissionSet", all).await;
         bench.pass(10_000);
-        let id = json!({"ProvisionPermissionSetRequestId": made["PermissionSetProvisioningStatus"]["RequestId"]});
+        let id =
+            json!({"ProvisionPermissionSetRequestId": made["PermissionSetProvisioningStatus"]["RequestId"]});
         let done = bench.sso("DescribePermissionSetProvisioningStatus", id).await;
         assert_eq!(done["PermissionSetProvisioningStatus"]["Status"], "FAILED");
         assert_eq!(bench.stale_accounts(&set).await.as_array().unwrap().len(), stale, "stops: {stops}");
@@ -132,7 +133,11 @@ async fn accounts_lack_status_or_state_by_switch() {
         let bench = Bench::of(&world);
         let (_, v) = bench.call_as(KEY, "AWSOrganizationsV20161128.ListAccounts", json!({})).await;
         let account = &v["Accounts"][0];
-        assert_eq!((account["Status"].is_string(), account["State"].is_string()), (status, state), "{account}");
+        assert_eq!(
+            (account["Status"].is_string(), account["State"].is_string()),
+            (status, state),
+            "{account}"
+        );
         let again = bench.aws.world().0;
         assert_eq!((again.account_status, again.account_state), (status, state));
     }
@@ -148,7 +153,10 @@ async fn errors_can_carry_a_reason() {
     bench.core.faults.add(serde_json::from_value(rule).unwrap());
     let (status, v) = bench.call_as(KEY, "SWBExternalService.ListInstances", json!({})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!((&v["__type"], &v["Reason"]), (&json!("AccessDeniedException"), &json!("KMS_AccessDeniedException")));
+    assert_eq!(
+        (&v["__type"], &v["Reason"]),
+        (&json!("AccessDeniedException"), &json!("KMS_AccessDeniedException"))
+    );
 }
 
 #[tokio::test]

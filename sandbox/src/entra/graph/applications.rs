@@ -160,7 +160,9 @@ pub(super) fn check_roles(before: &[Value], after: &[Value], longest: usize) -> 
             || value.starts_with('.')
             || value.chars().any(|c| !c.is_ascii_graphic() || "\"\\".contains(c))
         {
-            let text = format!("Property value is invalid. It can not contain spaces, start with '.' or exceed {longest} characters.");
+            let text = format!(
+                "Property value is invalid. It can not contain spaces, start with '.' or exceed {longest} characters."
+            );
             return Err(GraphError::bad(text).detail("InvalidValue", "appRoles"));
         }
         let clash = |other: &Value| {

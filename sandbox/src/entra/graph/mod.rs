@@ -221,9 +221,7 @@ pub(super) async fn process(
             .await;
             let (response, outcome) = match outcome {
                 Ok(answer) => (answer.response(&request_id, client_request_id.as_deref()), "ok".to_owned()),
-                Err(error) => {
-                    (entra.error(&error, &request_id, client_request_id.as_deref()), error.code)
-                }
+                Err(error) => (entra.error(&error, &request_id, client_request_id.as_deref()), error.code),
             };
             Handled { response, target, outcome }
         }

@@ -200,7 +200,9 @@ async fn error_bodies_come_in_every_shape_that_was_seen() {
     let standard = error(ErrorShape::Standard).await;
     assert!(standard["innerError"]["request-id"].is_string() && standard["message"].is_string());
     let lowercase = error(ErrorShape::Lowercase).await;
-    assert!(lowercase["innererror"]["innererror"]["request-id"].is_string() && lowercase["innerError"].is_null());
+    assert!(
+        lowercase["innererror"]["innererror"]["request-id"].is_string() && lowercase["innerError"].is_null()
+    );
     let objects = error(ErrorShape::Objects).await;
     assert!(objects["message"]["value"].is_string() && objects["details"]["code"].is_string());
     let embedded = error(ErrorShape::Embedded).await;
