@@ -240,6 +240,18 @@ impl Running {
     }
 }
 
+impl Running {
+    /// A SAML response from anywhere is posted to AWS.
+    pub(crate) fn post_saml_response(&self, saml_response: &str) -> SignIn {
+        sign_in::post_response(&self.core, &self.aws, saml_response)
+    }
+
+    /// Every operation that both clouds serve, as the counters name them.
+    pub(crate) fn operations(&self) -> Vec<(&'static str, String)> {
+        [crate::aws::operations(), crate::entra::operations()].concat()
+    }
+}
+
 fn lock_folder(dir: &Path) -> anyhow::Result<File> {
     let path = dir.join(".lock");
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;

@@ -105,7 +105,9 @@ impl Aws {
         let at = self.core.clock.now();
         self.with_state(at, false, false, |state| {
             let center = enabled(state)?;
-            Ok(saml_metadata::service_provider(&state.region, &center.store.id, &center.saml_tenant))
+            let newer = state.behaviours.newer_entity_id;
+            let entity_id = saml_metadata::entity_id(&state.region, &center.store.id, newer);
+            Ok(saml_metadata::service_provider(&state.region, &entity_id, &center.saml_tenant))
         })
     }
 

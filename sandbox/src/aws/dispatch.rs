@@ -44,6 +44,26 @@ impl Cx<'_> {
 pub(crate) type Handler = fn(&mut Cx<'_>, &mut Input<'_>) -> Result<Value, ApiError>;
 /// Handles one operation of a Query service; answers the content of the `…Result` element.
 pub(crate) type QueryHandler = fn(&mut Cx<'_>, &BTreeMap<String, String>) -> Result<String, ApiError>;
+/// Operations by name, each with its handler.
+pub(crate) type Table<H> = &'static [(&'static str, H)];
+
+/// The handler of an operation; None for operations that this sandbox does not have.
+pub(super) fn handler<H: Copy>(tables: &[Table<H>], operation: &str) -> Option<H> {
+    tables.iter().copied().flatten().find(|(name, _)| *name == operation).map(|(_, handler)| *handler)
+}
+
+/// Every operation that `POST /` serves, with its service.
+pub(super) fn operations() -> Vec<(&'static str, &'static str)> {
+    fn names<H>(tables: &[Table<H>]) -> impl Iterator<Item = &'static str> {
+        tables.iter().copied().flatten().map(|(name, _)| *name)
+    }
+    let of = |service: Service| move |name| (service.name, name);
+    let json = names(sso_admin::TABLES)
+        .map(of(SSO_ADMIN))
+        .chain(names(identity_store::TABLES).map(of(IDENTITY_STORE)))
+        .chain(names(&[organizations::OPERATIONS]).map(of(ORGANIZATIONS)));
+    json.chain(names(&[iam::OPERATIONS]).map(of(IAM))).chain(names(&[sts::OPERATIONS]).map(of(STS))).collect()
+}
 
 #[derive(Clone, Copy)]
 struct Service {
@@ -94,9 +114,9 @@ fn classify(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     if let Some(target) = headers.get("x-amz-target").and_then(|v| v.to_str().ok()) {
         let (prefix, operation) = target.rsplit_once('.')?;
         let (service, handler) = match prefix {
-            "SWBExternalService" => (SSO_ADMIN, sso_admin::handler(operation)),
-            "AWSIdentityStore" => (IDENTITY_STORE, identity_store::handler(operation)),
-            "AWSOrganizationsV20161128" => (ORGANIZATIONS, organizations::handler(operation)),
+            "SWBExternalService" => (SSO_ADMIN, handler(sso_admin::TABLES, operation)),
+            "AWSIdentityStore" => (IDENTITY_STORE, handler(identity_store::TABLES, operation)),
+            "AWSOrganizationsV20161128" => (ORGANIZATIONS, handler(&[organizations::OPERATIONS], operation)),
             _ => return None,
         };
         let body = match serde_json::from_slice(if body.is_empty() { b"{}" } else { body }) {
@@ -111,11 +131,11 @@ fn classify(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     let form: BTreeMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let operation = form.get("Action")?.clone();
     let (service, protocol) = if form.get("Version").map(String::as_str) == Some(sts::VERSION) {
-        let handler = sts::handler(&operation);
+        let handler = handler(&[sts::OPERATIONS], &operation);
         (STS, Protocol::Query { namespace: sts::NAMESPACE, version: sts::VERSION, handler })
     } else {
         let handler = if form.get("Version").map(String::as_str) == Some(iam::VERSION) {
-            iam::handler(&operation)
+            handler(&[iam::OPERATIONS], &operation)
         } else {
             None
         };
@@ -320,7 +340,14 @@ fn injected(call: &Call, refusal: Refusal) -> ApiError {
                 }
             };
             let code = code.unwrap_or_else(|| default.into());
-            ApiError::new(code, "An unexpected error occurred while processing your request.").status(status)
+            // `Reason` comes with trouble of a customer managed key (contract aws 1.3, 2.3).
+            let (code, reason) = match code.split_once('/') {
+                Some((code, reason)) => (code.to_owned(), Some(reason.to_owned())),
+                None => (code, None),
+            };
+            let text = "An unexpected error occurred while processing your request.";
+            let error = ApiError::new(code, text).status(status);
+            reason.into_iter().fold(error, |error, reason| error.with("Reason", reason))
         }
     }
 }

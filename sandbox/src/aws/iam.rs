@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::dispatch::{Cx, QueryHandler};
+use super::dispatch::{Cx, QueryHandler, Table};
 use super::errors::{ApiError, escape};
 use super::paging::page;
 use super::state::{Center, State};
@@ -14,16 +14,13 @@ use super::state::{Center, State};
 pub(super) const VERSION: &str = "2010-05-08";
 pub(super) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<QueryHandler> {
-    Some(match operation {
-        "GetRole" => get_role,
-        "ListRoles" => list_roles,
-        "GetPolicy" => get_policy,
-        "ListPolicies" => list_policies,
-        _ => return None,
-    })
-}
+/// The operations that this sandbox has.
+pub(super) const OPERATIONS: Table<QueryHandler> = &[
+    ("GetRole", get_role),
+    ("ListRoles", list_roles),
+    ("GetPolicy", get_policy),
+    ("ListPolicies", list_policies),
+];
 
 struct Role {
     name: String,
@@ -184,7 +181,8 @@ fn get_policy(cx: &mut Cx<'_>, form: &BTreeMap<String, String>) -> Result<String
     }
     let all = policies(cx.state, &cx.caller.account_id);
     let policy = all.iter().find(|p| p.0 == arn).ok_or_else(|| missing("policy", arn))?;
-    Ok(format!("    <Policy>{}</Policy>\n", policy_xml(cx.state, policy)))
+    // Tags come with one policy, not with a list of them.
+    Ok(format!("    <Policy>{}<Tags/></Policy>\n", policy_xml(cx.state, policy)))
 }
 
 /// The sandbox keeps no list of AWS managed policies, and will not pretend that there are none.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::dispatch::{Cx, QueryHandler};
+use super::dispatch::{Cx, QueryHandler, Table};
 use super::errors::{ApiError, escape};
 use super::state::Session;
 use super::trust::{self, Attempt, Who};
@@ -18,15 +18,12 @@ pub(super) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 /// The operation that needs no credentials: the token in it is what speaks for the caller.
 pub(super) const UNSIGNED: &str = "AssumeRoleWithWebIdentity";
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<QueryHandler> {
-    Some(match operation {
-        "GetCallerIdentity" => caller_identity,
-        "AssumeRole" => assume_role,
-        UNSIGNED => assume_role_with_web_identity,
-        _ => return None,
-    })
-}
+/// The operations that this sandbox has.
+pub(super) const OPERATIONS: Table<QueryHandler> = &[
+    ("GetCallerIdentity", caller_identity),
+    ("AssumeRole", assume_role),
+    (UNSIGNED, assume_role_with_web_identity),
+];
 
 fn caller_identity(cx: &mut Cx<'_>, _: &BTreeMap<String, String>) -> Result<String, ApiError> {
     let caller = cx.caller;

@@ -1,5 +1,6 @@
 //! The behaviours that clients rely on, through the router.
 
+mod behaviours;
 mod sessions;
 
 use std::sync::Arc;
@@ -277,7 +278,8 @@ async fn the_sixteenth_creation_is_refused_and_accounts_work_one_at_a_time() {
             "InstanceArn": bench.instance, "TargetId": MEMBER, "TargetType": "AWS_ACCOUNT", "PermissionSetArn": set,
             "PrincipalType": "USER", "PrincipalId": format!("11111111-2222-3333-4444-{i:012}"),
         });
-        let handler = super::sso_admin::handler("CreateAccountAssignment").unwrap();
+        let tables = super::sso_admin::TABLES;
+        let handler = super::dispatch::handler(tables, "CreateAccountAssignment").unwrap();
         handler(&mut cx, &mut super::validate::Input::new(body.as_object().unwrap())).unwrap();
     }
     let code = bench.sso_error("CreateAccountAssignment", assignment(&set, OTHER, &group)).await;

@@ -43,6 +43,7 @@ fn aws_router() -> Router<Arc<Running>> {
                 gone(s.aws.delete_idp_certificate(&sha256))
             }),
         )
+        .route("/saml-response", post(saml_response))
         .route(
             "/automatic-provisioning",
             post(async |State(s): Shared| changed(&s, s.aws.enable_automatic_provisioning())),
@@ -117,6 +118,17 @@ struct Metadata {
 async fn external_identity_provider(State(s): Shared, body: Bytes) -> Answer {
     let Metadata { metadata_xml } = parse(&body)?;
     changed(&s, s.aws.set_external_identity_provider(&metadata_xml))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Posted {
+    saml_response: String,
+}
+
+async fn saml_response(State(s): Shared, body: Bytes) -> Answer {
+    let Posted { saml_response } = parse(&body)?;
+    Ok(Json(s.post_saml_response(&saml_response)).into_response())
 }
 
 #[derive(Deserialize)]

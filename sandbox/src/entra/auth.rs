@@ -53,6 +53,11 @@ impl Entra {
     /// # Errors
     /// 401 as Graph's gateway answers: no token, an unknown one, an expired one.
     pub(super) fn bearer(&self, header: Option<&str>) -> Result<std::sync::Arc<Token>, GraphError> {
+        let code = &self.behaviours.invalid_token_code;
+        self.known_token(header).map_err(|error| error.coded(code))
+    }
+
+    fn known_token(&self, header: Option<&str>) -> Result<std::sync::Arc<Token>, GraphError> {
         let Some(header) = header else { return Err(GraphError::token("Access token is empty.")) };
         let token = match header.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),

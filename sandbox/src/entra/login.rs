@@ -21,6 +21,10 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// The audience of federated credentials that name no other (8.3).
 const EXCHANGE: &str = "api://AzureADTokenExchange";
 
+/// What this host serves.
+pub(super) const OPERATIONS: [&str; 5] =
+    ["token", "openid-configuration", "instance-discovery", "keys", "federationmetadata"];
+
 pub(super) fn router(entra: Arc<Entra>) -> axum::Router {
     axum::Router::new().fallback(handle).with_state(entra)
 }

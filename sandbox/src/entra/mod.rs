@@ -84,6 +84,12 @@ impl std::fmt::Debug for Entra {
     }
 }
 
+/// Every operation that this side serves: service and name, as in the counters.
+pub(crate) fn operations() -> Vec<(&'static str, String)> {
+    let login = login::OPERATIONS.into_iter().map(|operation| ("login", operation.to_owned()));
+    graph::operations().map(|operation| ("graph", operation)).chain(login).collect()
+}
+
 impl Entra {
     /// The tenant as the world file describes it.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The tenant as clients see it, through its routers.
 
+mod behaviours;
 mod directory;
 mod federation;
 mod provisioning;
