@@ -116,7 +116,7 @@ impl Sandbox {
             Cluster::Shared(plane) => Some(plane),
         };
         if let Some(cluster) = &cluster {
-            entra.trust_issuer(cluster.issuer(), &cluster.service_account_public_key()?);
+            core.issuers.trust(cluster.issuer(), &cluster.service_account_public_key()?);
         }
         let running = Arc::new(Running {
             core: core.clone(),
@@ -237,6 +237,18 @@ impl Running {
 
     pub(crate) fn sign_in(&self, user_principal_name: &str, app_id: &str) -> SignIn {
         sign_in::sign_in(&self.core, &self.entra, &self.aws, user_principal_name, app_id)
+    }
+}
+
+impl Running {
+    /// A SAML response from anywhere is posted to AWS.
+    pub(crate) fn post_saml_response(&self, saml_response: &str) -> SignIn {
+        sign_in::post_response(&self.core, &self.aws, saml_response)
+    }
+
+    /// Every operation that both clouds serve, as the counters name them.
+    pub(crate) fn operations(&self) -> Vec<(&'static str, String)> {
+        [crate::aws::operations(), crate::entra::operations()].concat()
     }
 }
 

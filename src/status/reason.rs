@@ -43,6 +43,8 @@ reasons! {
     InvalidSpec,
     /// A Secret does not exist or lacks the named key.
     SecretNotFound,
+    /// A ServiceAccount that credentials name does not exist.
+    ServiceAccountNotFound,
     /// A ConfigMap does not exist or lacks the named key.
     ConfigMapNotFound,
     /// The federation that is referred to does not exist.

@@ -132,8 +132,7 @@ impl Twin {
         };
         let options = HttpOptions::within(Duration::from_secs(10), settings.endpoints.ca_pem.clone());
         let connection = Connection::new(options, Rates::default(), Arc::new(Scissors::default())).unwrap();
-        let person =
-            AwsClients::new("eu-west-1", Some(key), settings.endpoints.aws.as_ref(), connection).await;
+        let person = AwsClients::new("eu-west-1", key, settings.endpoints.aws.as_ref(), connection).await;
         let twin = Self {
             sandbox,
             client,

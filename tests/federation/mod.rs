@@ -3,6 +3,7 @@
 mod bench;
 mod claims;
 mod crash;
+mod credentials;
 mod journey;
 mod letting_go;
 mod removals;

@@ -44,6 +44,26 @@ impl Cx<'_> {
 pub(crate) type Handler = fn(&mut Cx<'_>, &mut Input<'_>) -> Result<Value, ApiError>;
 /// Handles one operation of a Query service; answers the content of the `…Result` element.
 pub(crate) type QueryHandler = fn(&mut Cx<'_>, &BTreeMap<String, String>) -> Result<String, ApiError>;
+/// Operations by name, each with its handler.
+pub(crate) type Table<H> = &'static [(&'static str, H)];
+
+/// The handler of an operation; None for operations that this sandbox does not have.
+pub(super) fn handler<H: Copy>(tables: &[Table<H>], operation: &str) -> Option<H> {
+    tables.iter().copied().flatten().find(|(name, _)| *name == operation).map(|(_, handler)| *handler)
+}
+
+/// Every operation that `POST /` serves, with its service.
+pub(super) fn operations() -> Vec<(&'static str, &'static str)> {
+    fn names<H>(tables: &[Table<H>]) -> impl Iterator<Item = &'static str> {
+        tables.iter().copied().flatten().map(|(name, _)| *name)
+    }
+    let of = |service: Service| move |name| (service.name, name);
+    let json = names(sso_admin::TABLES)
+        .map(of(SSO_ADMIN))
+        .chain(names(identity_store::TABLES).map(of(IDENTITY_STORE)))
+        .chain(names(&[organizations::OPERATIONS]).map(of(ORGANIZATIONS)));
+    json.chain(names(&[iam::OPERATIONS]).map(of(IAM))).chain(names(&[sts::OPERATIONS]).map(of(STS))).collect()
+}
 
 #[derive(Clone, Copy)]
 struct Service {
@@ -85,13 +105,18 @@ fn is_mutation(operation: &str) -> bool {
     !["List", "Describe", "Get", "IsMember", "Assume", "Simulate"].iter().any(|p| operation.starts_with(p))
 }
 
+/// Whether an operation is sent without a signature.
+fn is_unsigned(call: &Call) -> bool {
+    call.service.name == STS.name && call.operation == sts::UNSIGNED
+}
+
 fn classify(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     if let Some(target) = headers.get("x-amz-target").and_then(|v| v.to_str().ok()) {
         let (prefix, operation) = target.rsplit_once('.')?;
         let (service, handler) = match prefix {
-            "SWBExternalService" => (SSO_ADMIN, sso_admin::handler(operation)),
-            "AWSIdentityStore" => (IDENTITY_STORE, identity_store::handler(operation)),
-            "AWSOrganizationsV20161128" => (ORGANIZATIONS, organizations::handler(operation)),
+            "SWBExternalService" => (SSO_ADMIN, handler(sso_admin::TABLES, operation)),
+            "AWSIdentityStore" => (IDENTITY_STORE, handler(identity_store::TABLES, operation)),
+            "AWSOrganizationsV20161128" => (ORGANIZATIONS, handler(&[organizations::OPERATIONS], operation)),
             _ => return None,
         };
         let body = match serde_json::from_slice(if body.is_empty() { b"{}" } else { body }) {
@@ -106,11 +131,11 @@ fn classify(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     let form: BTreeMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let operation = form.get("Action")?.clone();
     let (service, protocol) = if form.get("Version").map(String::as_str) == Some(sts::VERSION) {
-        let handler = sts::handler(&operation);
+        let handler = handler(&[sts::OPERATIONS], &operation);
         (STS, Protocol::Query { namespace: sts::NAMESPACE, version: sts::VERSION, handler })
     } else {
         let handler = if form.get("Version").map(String::as_str) == Some(iam::VERSION) {
-            iam::handler(&operation)
+            handler(&[iam::OPERATIONS], &operation)
         } else {
             None
         };
@@ -125,19 +150,22 @@ pub(crate) async fn handle(aws: Arc<Aws>, headers: HeaderMap, body: Bytes) -> Re
     let Some(call) = classify(&headers, &body) else {
         return ApiError::new("UnknownOperationException", "").json(&request_id);
     };
-    let scope = auth::scope(&headers);
-    let identity = scope.and_then(|scope| {
-        let state = lock(&aws.state);
-        auth::authenticate(
-            &state.now,
-            &headers,
-            &scope,
-            call.service.signing_name,
-            aws.core.clock.now(),
-            Timestamp::now(),
-        )
-        .map(|caller| (caller, scope))
-    });
+    let identity = if is_unsigned(&call) {
+        Ok((Caller::anonymous(), Scope::default()))
+    } else {
+        auth::scope(&headers).and_then(|scope| {
+            let state = lock(&aws.state);
+            auth::authenticate(
+                &state.now,
+                &headers,
+                &scope,
+                call.service.signing_name,
+                aws.core.clock.now(),
+                Timestamp::now(),
+            )
+            .map(|caller| (caller, scope))
+        })
+    };
     let meta = CallMeta {
         service: call.service.name,
         operation: call.operation.clone(),
@@ -200,7 +228,7 @@ async fn perform(
         _ => None,
     };
     let at = aws.core.clock.now();
-    let mutation = is_mutation(&call.operation) || call.operation == "AssumeRole";
+    let mutation = is_mutation(&call.operation) || call.operation.starts_with("AssumeRole");
     aws.with_state(at, mutation, stale, |state| {
         let mut cx = Cx {
             core: &aws.core,
@@ -228,16 +256,22 @@ async fn perform(
 /// IAM's allow-list of the caller (contract aws 7.3); GetCallerIdentity needs no permission.
 fn authorize(call: &Call, body: &Body, caller: &Caller) -> Result<(), ApiError> {
     let action = format!("{}:{}", call.service.iam_prefix, call.operation);
-    if action == "sts:GetCallerIdentity" || caller.allows(&action) {
+    if action == "sts:GetCallerIdentity" || (caller.allows(&action) && !caller.revoked) {
         return Ok(());
     }
+    // Revoking the sessions of a role attaches a policy to it that denies everything to those issued before.
+    let why = if caller.revoked {
+        "with an explicit deny in an identity-based policy".to_owned()
+    } else {
+        format!("because no identity-based policy allows the {action} action")
+    };
     let named = |members: &[&str]| match body {
         Body::Json(map) => members.iter().find_map(|m| map.get(*m)?.as_str().map(ToOwned::to_owned)),
         Body::Form(map) => members.iter().find_map(|m| map.get(*m).cloned()),
     };
     let resource = named(&["PermissionSetArn", "ResourceArn", "InstanceArn", "IdentityStoreId", "RoleArn"]);
     let text = format!(
-        "User: {} is not authorized to perform: {action} on resource: {} because no identity-based policy allows the {action} action",
+        "User: {} is not authorized to perform: {action} on resource: {} {why}",
         caller.arn,
         resource.unwrap_or_else(|| "*".into()),
     );
@@ -306,7 +340,14 @@ fn injected(call: &Call, refusal: Refusal) -> ApiError {
                 }
             };
             let code = code.unwrap_or_else(|| default.into());
-            ApiError::new(code, "An unexpected error occurred while processing your request.").status(status)
+            // `Reason` comes with trouble of a customer managed key (contract aws 1.3, 2.3).
+            let (code, reason) = match code.split_once('/') {
+                Some((code, reason)) => (code.to_owned(), Some(reason.to_owned())),
+                None => (code, None),
+            };
+            let text = "An unexpected error occurred while processing your request.";
+            let error = ApiError::new(code, text).status(status);
+            reason.into_iter().fold(error, |error, reason| error.with("Reason", reason))
         }
     }
 }
@@ -328,6 +369,12 @@ fn render(result: Result<Answer, ApiError>, call: &Call, request_id: &str) -> Re
         }
         (Ok(Answer::Xml(content)), Protocol::Json(_)) => xml_response(200, request_id, content),
         (Err(error), Protocol::Json(_)) => json_error(error, call).json(request_id),
+        // The model's own error for an identity token, not the front end's for a session.
+        (Err(error), Protocol::Query { namespace, .. })
+            if is_unsigned(call) && error.code == "ExpiredTokenException" =>
+        {
+            error.xml(request_id, namespace)
+        }
         (Err(error), Protocol::Query { namespace, .. }) => query_error(error).xml(request_id, namespace),
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::dispatch::{Cx, QueryHandler};
+use super::dispatch::{Cx, QueryHandler, Table};
 use super::errors::{ApiError, escape};
 use super::paging::page;
 use super::state::{Center, State};
@@ -14,22 +14,19 @@ use super::state::{Center, State};
 pub(super) const VERSION: &str = "2010-05-08";
 pub(super) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<QueryHandler> {
-    Some(match operation {
-        "GetRole" => get_role,
-        "ListRoles" => list_roles,
-        "GetPolicy" => get_policy,
-        "ListPolicies" => list_policies,
-        _ => return None,
-    })
-}
+/// The operations that this sandbox has.
+pub(super) const OPERATIONS: Table<QueryHandler> = &[
+    ("GetRole", get_role),
+    ("ListRoles", list_roles),
+    ("GetPolicy", get_policy),
+    ("ListPolicies", list_policies),
+];
 
 struct Role {
     name: String,
     path: String,
     created: Timestamp,
-    trust: &'static str,
+    trust: String,
     max_session: u32,
 }
 
@@ -48,11 +45,14 @@ pub(super) fn reserved_path(region: &str) -> String {
 fn roles(state: &State, account: &str) -> BTreeMap<String, Role> {
     let mut out = BTreeMap::new();
     for role in state.iam.get(account).into_iter().flat_map(|iam| &iam.roles) {
-        let created = state.organization.since;
-        out.insert(
-            role.name.clone(),
-            Role { name: role.name.clone(), path: "/".into(), created, trust: ROLE_TRUST, max_session: 3600 },
-        );
+        let named = Role {
+            name: role.name.clone(),
+            path: role.path.clone().unwrap_or_else(|| "/".into()),
+            created: state.organization.since,
+            trust: role.trust_policy.as_ref().map_or_else(|| ROLE_TRUST.to_owned(), ToString::to_string),
+            max_session: role.max_session_duration.unwrap_or(3600),
+        };
+        out.insert(role.name.clone(), named);
     }
     let Some(center) = &state.center else { return out };
     for ((set, _), provision) in center.provisions.iter().filter(|((_, a), _)| a == account) {
@@ -64,7 +64,7 @@ fn roles(state: &State, account: &str) -> BTreeMap<String, Role> {
                     name,
                     path: reserved_path(&state.region),
                     created: provision.created,
-                    trust: SSO_TRUST,
+                    trust: SSO_TRUST.to_owned(),
                     max_session: 43_200,
                 },
             );
@@ -181,7 +181,8 @@ fn get_policy(cx: &mut Cx<'_>, form: &BTreeMap<String, String>) -> Result<String
     }
     let all = policies(cx.state, &cx.caller.account_id);
     let policy = all.iter().find(|p| p.0 == arn).ok_or_else(|| missing("policy", arn))?;
-    Ok(format!("    <Policy>{}</Policy>\n", policy_xml(cx.state, policy)))
+    // Tags come with one policy, not with a list of them.
+    Ok(format!("    <Policy>{}<Tags/></Policy>\n", policy_xml(cx.state, policy)))
 }
 
 /// The sandbox keeps no list of AWS managed policies, and will not pretend that there are none.

@@ -18,6 +18,7 @@ mod sso_admin;
 mod state;
 mod sts;
 mod throttle;
+mod trust;
 mod validate;
 mod views;
 
@@ -35,6 +36,7 @@ use serde::Serialize;
 
 pub use console::ConsoleError;
 pub use sign_in::{Access, AccessRefusal, SamlTrust};
+pub(crate) use trust::problems as trust_problems;
 
 use crate::core::{Core, lock};
 use crate::world::World;
@@ -51,6 +53,8 @@ pub struct Aws {
     /// ARNs of permission sets whose edit is being written.
     edits: Mutex<BTreeSet<String>>,
     base_url: Mutex<String>,
+    /// How the SCIM endpoint ends where the console shows it.
+    scim_end: &'static str,
 }
 
 /// The present, and the state before the last change while stale reads are asked for.
@@ -85,17 +89,25 @@ pub struct AwsFacts {
     pub scim_endpoint: Option<String>,
 }
 
+/// Every operation that this side serves: service and name, as in the counters.
+pub(crate) fn operations() -> Vec<(&'static str, String)> {
+    let scim = scim::OPERATIONS.into_iter().map(|operation| ("scim", operation));
+    dispatch::operations().into_iter().chain(scim).map(|(service, name)| (service, name.to_owned())).collect()
+}
+
 impl Aws {
     /// AWS as the world file says.
     #[must_use]
     pub fn new(core: Arc<Core>, world: &World) -> Arc<Self> {
         let state = seed::state(&core, world);
+        let (burst, slash) = (state.behaviours.burst, state.behaviours.scim_endpoint_has_slash);
         Arc::new(Self {
             core,
             state: Mutex::new(States { now: state, before: None }),
-            sso_bucket: Bucket::new(),
-            store_bucket: Bucket::new(),
-            scim_bucket: Bucket::new(),
+            sso_bucket: Bucket::new(burst),
+            store_bucket: Bucket::new(burst),
+            scim_bucket: Bucket::new(burst),
+            scim_end: if slash { "/" } else { "" },
             edits: Mutex::new(BTreeSet::new()),
             base_url: Mutex::new("https://127.0.0.1".into()),
         })
@@ -109,6 +121,7 @@ impl Aws {
                 post(|Shared(aws): Shared<Arc<Self>>, headers, body| dispatch::handle(aws, headers, body)),
             )
             .route("/{tenant}/scim/v2", any(scim::handle))
+            .route("/{tenant}/scim/v2/", any(scim::handle))
             .route("/{tenant}/scim/v2/{*path}", any(scim::handle))
             .layer(DefaultBodyLimit::max(4 << 20))
             .with_state(self.clone())
@@ -133,8 +146,21 @@ impl Aws {
         }
     }
 
+    /// The secret keys and tokens of all sessions that STS has issued, for tests that look whether one slipped out.
+    #[must_use]
+    pub fn session_secrets(&self) -> Vec<String> {
+        let states = lock(&self.state);
+        states.now.sessions.values().flat_map(|s| [s.secret.clone(), s.token.clone()]).collect()
+    }
+
+    /// The ARNs of the sessions that STS has issued: what an audit trail would show.
+    #[must_use]
+    pub fn session_arns(&self) -> Vec<String> {
+        lock(&self.state).now.sessions.values().map(|s| s.arn.clone()).collect()
+    }
+
     fn scim_endpoint(&self, tenant: &str) -> String {
-        format!("{}/{tenant}/scim/v2", lock(&self.base_url))
+        format!("{}/{tenant}/scim/v2{}", lock(&self.base_url), self.scim_end)
     }
 
     /// Runs `f` on the state after finishing what is due; reads that shall be stale get the state before

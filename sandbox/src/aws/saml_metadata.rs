@@ -209,9 +209,10 @@ fn moment(tag: u8, text: &[u8]) -> Option<Timestamp> {
     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
 }
 
-/// Entity id of the service provider, which is the audience (contract aws 3.4).
-pub(crate) fn entity_id(region: &str, store_id: &str) -> String {
-    format!("https://{region}.signin.aws.amazon.com/platform/saml/{store_id}")
+/// Entity id of the service provider, which is the audience. What newer instances use is UNCONFIRMED (contract aws 3.4).
+pub(crate) fn entity_id(region: &str, store_id: &str, newer: bool) -> String {
+    let host = if newer { "signin.aws" } else { "signin.aws.amazon.com" };
+    format!("https://{region}.{host}/platform/saml/{store_id}")
 }
 
 /// The ACS URLs of an instance made after February 2026: IPv4 first, then dual-stack (contract aws 3.4).
@@ -223,7 +224,7 @@ pub(crate) fn acs_urls(region: &str, tenant: &str) -> Vec<String> {
 }
 
 /// The metadata file that the console offers.
-pub(crate) fn service_provider(region: &str, store_id: &str, tenant: &str) -> String {
+pub(crate) fn service_provider(region: &str, entity_id: &str, tenant: &str) -> String {
     let services: String = acs_urls(region, tenant)
         .iter()
         .enumerate()
@@ -243,7 +244,7 @@ pub(crate) fn service_provider(region: &str, store_id: &str, tenant: &str) -> St
          protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\">\n    \
          <md:NameIDFormat>urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress</md:NameIDFormat>\n\
          {services}  </md:SPSSODescriptor>\n</md:EntityDescriptor>\n",
-        escape(&entity_id(region, store_id)),
+        escape(entity_id),
     )
 }
 

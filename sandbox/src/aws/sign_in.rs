@@ -58,7 +58,7 @@ impl Aws {
             let center = state.center.as_ref().ok_or(())?;
             let provider = center.identity_provider.as_ref().filter(|p| !p.entity_id.is_empty()).ok_or(())?;
             Ok::<_, ()>(SamlTrust {
-                entity_id: entity_id(&state.region, &center.store.id),
+                entity_id: entity_id(&state.region, &center.store.id, state.behaviours.newer_entity_id),
                 acs_urls: acs_urls(&state.region, &center.saml_tenant),
                 idp_entity_id: provider.entity_id.clone(),
                 certificates: provider

@@ -1,5 +1,8 @@
 //! The behaviours that clients rely on, through the router.
 
+mod behaviours;
+mod sessions;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -46,9 +49,9 @@ fn world() -> World {
         });
     }
     let policy = CustomerPolicy { name: "Local".into(), path: None };
-    world.iam.insert(MEMBER.into(), IamAccount { policies: vec![policy], roles: Vec::new() });
-    let role = IamRole { name: "ops".into(), external_id: Some("xyz".into()), actions: Vec::new() };
-    world.iam.insert("100000000001".into(), IamAccount { policies: Vec::new(), roles: vec![role] });
+    world.iam.insert(MEMBER.into(), IamAccount { policies: vec![policy], ..IamAccount::default() });
+    let role = IamRole { name: "ops".into(), external_id: Some("xyz".into()), ..IamRole::default() };
+    world.iam.insert("100000000001".into(), IamAccount { roles: vec![role], ..IamAccount::default() });
     let center = &mut world.identity_center;
     center.enabled = true;
     center.external_identity_provider = true;
@@ -259,6 +262,7 @@ async fn the_sixteenth_creation_is_refused_and_accounts_work_one_at_a_time() {
             arn: "a".into(),
             user_id: "u".into(),
             actions: Vec::new(),
+            ..super::auth::Caller::anonymous()
         };
         let mut states = super::lock(&bench.aws.state);
         let mut cx = super::dispatch::Cx {
@@ -274,7 +278,8 @@ async fn the_sixteenth_creation_is_refused_and_accounts_work_one_at_a_time() {
             "InstanceArn": bench.instance, "TargetId": MEMBER, "TargetType": "AWS_ACCOUNT", "PermissionSetArn": set,
             "PrincipalType": "USER", "PrincipalId": format!("11111111-2222-3333-4444-{i:012}"),
         });
-        let handler = super::sso_admin::handler("CreateAccountAssignment").unwrap();
+        let tables = super::sso_admin::TABLES;
+        let handler = super::dispatch::handler(tables, "CreateAccountAssignment").unwrap();
         handler(&mut cx, &mut super::validate::Input::new(body.as_object().unwrap())).unwrap();
     }
     let code = bench.sso_error("CreateAccountAssignment", assignment(&set, OTHER, &group)).await;

@@ -6,24 +6,27 @@ use std::time::Instant;
 use crate::core::lock;
 
 const PER_SECOND: f64 = 20.0;
-/// How many calls may come at once is UNCONFIRMED (contract aws 11.1): one second's worth.
-const BURST: f64 = 20.0;
 
 /// A token bucket on wall time: clients are slow or fast by the wall clock, whatever the clouds' clock shows.
 #[derive(Debug)]
-pub(crate) struct Bucket(Mutex<(f64, Instant)>);
+pub(crate) struct Bucket {
+    /// How many calls may come at once: UNCONFIRMED (contract aws 11.1), hence a switch.
+    burst: f64,
+    tokens: Mutex<(f64, Instant)>,
+}
 
 impl Bucket {
-    pub fn new() -> Self {
-        Self(Mutex::new((BURST, Instant::now())))
+    pub fn new(burst: u32) -> Self {
+        let burst = f64::from(burst.max(1));
+        Self { burst, tokens: Mutex::new((burst, Instant::now())) }
     }
 
     /// Takes one token if there is one.
     pub fn admit(&self) -> bool {
-        let mut guard = lock(&self.0);
+        let mut guard = lock(&self.tokens);
         let (tokens, last) = &mut *guard;
         let now = Instant::now();
-        *tokens = (*tokens + now.duration_since(*last).as_secs_f64() * PER_SECOND).min(BURST);
+        *tokens = (*tokens + now.duration_since(*last).as_secs_f64() * PER_SECOND).min(self.burst);
         *last = now;
         if *tokens < 1.0 {
             return false;

@@ -19,6 +19,12 @@ pub(super) fn router() -> Router<Arc<Running>> {
     Router::new().nest("/aws", aws_router()).nest("/entra", entra_router())
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RoleName {
+    role_arn: String,
+}
+
 fn aws_router() -> Router<Arc<Running>> {
     Router::new()
         .route(
@@ -37,9 +43,16 @@ fn aws_router() -> Router<Arc<Running>> {
                 gone(s.aws.delete_idp_certificate(&sha256))
             }),
         )
+        .route("/saml-response", post(saml_response))
         .route(
             "/automatic-provisioning",
             post(async |State(s): Shared| changed(&s, s.aws.enable_automatic_provisioning())),
+        )
+        .route(
+            "/revoke-sessions",
+            post(async |State(s): Shared, body: Bytes| {
+                gone(s.aws.revoke_sessions(&parse::<RoleName>(&body)?.role_arn))
+            }),
         )
         .route("/scim-tokens", post(async |State(s): Shared| created(s.aws.create_scim_token())))
         .route(
@@ -105,6 +118,17 @@ struct Metadata {
 async fn external_identity_provider(State(s): Shared, body: Bytes) -> Answer {
     let Metadata { metadata_xml } = parse(&body)?;
     changed(&s, s.aws.set_external_identity_provider(&metadata_xml))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Posted {
+    saml_response: String,
+}
+
+async fn saml_response(State(s): Shared, body: Bytes) -> Answer {
+    let Posted { saml_response } = parse(&body)?;
+    Ok(Json(s.post_saml_response(&saml_response)).into_response())
 }
 
 #[derive(Deserialize)]

@@ -65,7 +65,7 @@ fn problem(rule: &FaultRule) -> Option<String> {
         return Some("probability is between 0 and 1".into());
     }
     match (rule.kind, rule.status) {
-        (FaultKind::Error, Some(status)) if !(400..=599).contains(&status) => {
+        (FaultKind::Error | FaultKind::ErrorAfterEffect, Some(status)) if !(400..=599).contains(&status) => {
             Some("an error's status is between 400 and 599".into())
         }
         (FaultKind::Hang | FaultKind::CutAfterEffect | FaultKind::Stale, Some(_)) => {

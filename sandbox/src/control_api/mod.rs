@@ -43,6 +43,7 @@ pub(crate) fn router(running: Arc<Running>) -> Router {
         .route("/sign-in", post(sign_in))
         .route("/faults", get(faults::list).post(faults::add).delete(faults::clear))
         .route("/counters", get(counters).delete(clear_counters))
+        .route("/operations", get(operations))
         .route("/journal", get(journal))
         .route("/clock", get(async |State(s): Shared| clock(&s.core)).post(advance))
         .route("/state/entra", get(async |State(s): Shared| Json(s.entra.state())))
@@ -74,6 +75,11 @@ async fn sign_in(State(s): Shared, body: Bytes) -> Result<Json<SignIn>, Problem>
 
 async fn counters(State(s): Shared) -> Json<Vec<Counter>> {
     Json(s.core.counters.all())
+}
+
+async fn operations(State(s): Shared) -> Json<Vec<serde_json::Value>> {
+    let all = s.operations().into_iter();
+    Json(all.map(|(service, operation)| json!({"service": service, "operation": operation})).collect())
 }
 
 async fn clear_counters(State(s): Shared) -> StatusCode {

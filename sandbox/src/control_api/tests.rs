@@ -190,6 +190,16 @@ async fn from_nothing_to_a_person_who_is_in() {
     let admitted = lab.sign_in("ada@acme.example", &app_id).await;
     assert_eq!((&admitted["verdict"], &admitted["access"]), (&json!("admitted"), &json!([])), "{admitted}");
     assert!(admitted["samlResponse"].as_str().unwrap().len() > 1000);
+    // The same response, posted by whoever has it; and one that is none.
+    let post = async |response: &Value| {
+        lab.post("/console/aws/saml-response", json!({"samlResponse": response})).await
+    };
+    assert_eq!(post(&admitted["samlResponse"]).await["verdict"], "admitted");
+    let refused = post(&json!("%%%")).await;
+    assert_eq!(
+        (&refused["refusedBy"], &refused["reason"]),
+        (&json!("aws"), &json!("the response is not base64"))
+    );
 
     let journal = lab.get("/journal").await;
     let services: Vec<&str> =
@@ -223,6 +233,30 @@ async fn faults_counters_clock_and_world() {
     assert_eq!(lab.get("/faults").await.as_array().unwrap().len(), 1, "a list is taken whole or not at all");
     assert_eq!(lab.control(Method::DELETE, "/faults", None).await.0, StatusCode::NO_CONTENT);
     assert_eq!(lab.get("/faults").await, json!([]));
+
+    // Carried out, and answered as if it had not been.
+    let operation = "POST /applicationTemplates/{id}/instantiate";
+    let rule =
+        json!({"service": "graph", "operation": operation, "kind": "error-after-effect", "status": 504});
+    lab.post("/faults", rule).await;
+    let graph = lab.sandbox.descriptor().entra.graph;
+    let template =
+        format!("{graph}/v1.0/applicationTemplates/21ed01d2-ec13-4e9e-86c1-cd546719ebc4/instantiate");
+    let body = json!({"displayName": "Landed"});
+    let answer = lab.http.post(template).bearer_auth(&lab.token).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert!(lab.get("/state/entra").await.to_string().contains("Landed"));
+
+    let served = lab.get("/operations").await;
+    let served = served.as_array().unwrap();
+    for (service, operation) in [
+        ("graph", "GET /users/{id}"),
+        ("sts", "GetCallerIdentity"),
+        ("scim", "PatchUser"),
+        ("login", "token"),
+    ] {
+        assert!(served.contains(&json!({"service": service, "operation": operation})), "{operation}");
+    }
 
     let counted = lab.get("/counters").await;
     assert!(
@@ -280,6 +314,9 @@ async fn the_administrators_change_accounts_and_people() {
         .control(Method::PATCH, &format!("/console/aws/accounts/{id}"), Some(json!({"state": "SUSPENDED"})))
         .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
+    let role = json!({"roleArn": "arn:aws:iam::100000000001:role/nobody"});
+    let (status, answer) = lab.control(Method::POST, "/console/aws/revoke-sessions", Some(role)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
 }
 
 #[tokio::test]

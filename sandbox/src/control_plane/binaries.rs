@@ -116,15 +116,19 @@ impl Binaries {
     }
 }
 
-/// `$CAUSEWAY_CACHE`, `$XDG_CACHE_HOME/causeway` or `~/.cache/causeway`; below it, one folder per version.
-pub(super) fn cache_folder() -> PathBuf {
+/// `$CAUSEWAY_CACHE`, `$XDG_CACHE_HOME/causeway` or `~/.cache/causeway`: what is fetched or built once is kept there.
+#[must_use]
+pub fn cache_root() -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("CAUSEWAY_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("causeway")))
         .or_else(|| Some(set("HOME")?.join(".cache/causeway")))
         .unwrap_or_else(|| std::env::temp_dir().join("causeway-cache"))
-        .join("control-plane")
-        .join(KUBERNETES)
+}
+
+/// One folder per version.
+pub(super) fn cache_folder() -> PathBuf {
+    cache_root().join("control-plane").join(KUBERNETES)
 }
 
 fn is_program(path: &Path) -> bool {

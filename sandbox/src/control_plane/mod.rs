@@ -20,9 +20,9 @@ use rand::RngExt as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub use binaries::{Binaries, BinariesError, KUBERNETES};
+pub use binaries::{Binaries, BinariesError, KUBERNETES, cache_root};
 use pki::{Credential, Pki};
-use process::Process;
+pub use process::Process;
 
 /// The issuer of service account tokens.
 pub const ISSUER: &str = "https://kubernetes.default.svc";

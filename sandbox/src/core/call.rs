@@ -52,13 +52,14 @@ impl Core {
         H: Future<Output = Handled>,
     {
         let refusal = match self.faults.judge(meta.service, &meta.operation) {
-            Verdict::Proceed { stale, cut } => {
+            Verdict::Proceed { stale, cut, error } => {
                 let handled = handle(stale).await;
                 self.finish(&meta, &handled.target, &handled.outcome);
-                if cut {
-                    return cut_connection();
-                }
-                return handled.response;
+                return match error {
+                    Some((status, code)) => refuse(Refusal::Injected(status, code)),
+                    None if cut => cut_connection(),
+                    None => handled.response,
+                };
             }
             Verdict::Hang => {
                 self.finish(&meta, "", "hang");

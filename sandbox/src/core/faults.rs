@@ -18,6 +18,8 @@ pub enum FaultKind {
     Hang,
     /// Carried out; then the connection is cut instead of an answer.
     CutAfterEffect,
+    /// Carried out; then answered with `status` and `code` as if it had not been.
+    ErrorAfterEffect,
     /// A read that answers as of before the last change.
     Stale,
 }
@@ -40,10 +42,11 @@ pub struct FaultRule {
     pub probability: Option<f64>,
     /// What happens.
     pub kind: FaultKind,
-    /// HTTP status for `error`; for `throttle`, the service's own.
+    /// HTTP status for `error` and `error-after-effect`; for `throttle`, the service's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Error code for `error`; the service's own default when absent.
+    /// Error code for the two; the service's own default when absent. What follows a `/` is the `Reason` that AWS's
+    /// JSON services add, such as `AccessDeniedException/KMS_AccessDeniedException`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// How often at most; 1 when absent, 0 means without end.
@@ -63,6 +66,8 @@ pub enum Verdict {
         stale: bool,
         /// Cut the connection after the effect.
         cut: bool,
+        /// Answer with this status and code after the effect.
+        error: Option<(u16, Option<String>)>,
     },
     /// Throttled; seconds for Retry-After when one is to be sent.
     Throttle(Option<f64>),
@@ -137,10 +142,14 @@ impl Faults {
                 FaultKind::Throttle => Verdict::Throttle(rule.retry_after),
                 FaultKind::Error => Verdict::Error(rule.status.unwrap_or(500), rule.code.clone()),
                 FaultKind::Hang => Verdict::Hang,
-                FaultKind::CutAfterEffect => Verdict::Proceed { stale: false, cut: true },
-                FaultKind::Stale => Verdict::Proceed { stale: true, cut: false },
+                FaultKind::CutAfterEffect => Verdict::Proceed { stale: false, cut: true, error: None },
+                FaultKind::ErrorAfterEffect => {
+                    let error = Some((rule.status.unwrap_or(500), rule.code.clone()));
+                    Verdict::Proceed { stale: false, cut: false, error }
+                }
+                FaultKind::Stale => Verdict::Proceed { stale: true, cut: false, error: None },
             };
         }
-        Verdict::Proceed { stale: false, cut: false }
+        Verdict::Proceed { stale: false, cut: false, error: None }
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::state::iso;
+use crate::world::ErrorShape;
 
 /// A refusal as Graph writes it.
 #[derive(Debug, Clone)]
@@ -34,6 +35,18 @@ impl GraphError {
 
     pub(super) const fn detail(mut self, code: &'static str, target: &'static str) -> Self {
         self.detail = Some((code, target));
+        self
+    }
+
+    /// The same with another status.
+    pub(super) const fn answered(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same with another code.
+    pub(super) fn coded(mut self, code: &str) -> Self {
+        code.clone_into(&mut self.code);
         self
     }
 
@@ -105,6 +118,7 @@ impl GraphError {
         request_id: &str,
         client_request_id: Option<&str>,
         now: Timestamp,
+        shape: ErrorShape,
     ) -> Response {
         let mut inner = json!({ "date": iso(now).trim_end_matches('Z'), "request-id": request_id });
         if let Some(client) = client_request_id {
@@ -119,7 +133,24 @@ impl GraphError {
         if let Some((code, target)) = self.detail {
             error["details"] = json!([{ "code": code, "message": self.message, "target": target }]);
         }
-        error["innerError"] = inner;
+        match shape {
+            ErrorShape::Standard => error["innerError"] = inner,
+            ErrorShape::Lowercase => {
+                let innermost = std::mem::replace(&mut inner, json!({}));
+                inner["innererror"] = innermost;
+                error["innererror"] = inner;
+            }
+            ErrorShape::Objects => {
+                error["message"] = json!({ "lang": "en", "value": self.message });
+                error["details"] = error["details"].get(0).cloned().unwrap_or_else(|| json!({}));
+                error["innerError"] = inner;
+            }
+            ErrorShape::Embedded => {
+                let text = json!({ "error": { "code": self.code, "message": self.message } }).to_string();
+                error["message"] = text.into();
+                error["innerError"] = inner;
+            }
+        }
         let mut response = Response::builder()
             .status(self.status)
             .header("content-type", "application/json")

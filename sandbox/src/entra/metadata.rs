@@ -10,7 +10,7 @@ use bergshamra::{DsigContext, KeysManager};
 use jiff::SignedDuration;
 
 use super::graph::certificates::{self, SigningKey};
-use super::state::{Kind, State, after};
+use super::state::{Kind, State, after, iso};
 use super::{Entra, lock};
 
 const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
@@ -57,6 +57,10 @@ impl Entra {
             .find_map(|o| o.read(view));
         let all = certificates::signing(state, found.ok_or_else(unknown)?, view.now);
         let others = self.behaviours.inactive_certificates_in_metadata;
+        // How soon a change shows is not known (2.3).
+        let lag = SignedDuration::from_secs(self.behaviours.metadata_lag_seconds.into());
+        let known = iso(after(view.now, -lag));
+        let all: Vec<_> = all.into_iter().filter(|c| c.start <= known).collect();
         let listed = all.into_iter().enumerate().filter(|(at, c)| others || c.active || *at == 0);
         Ok(listed.map(|(_, c)| c.key).collect())
     }

@@ -85,7 +85,19 @@ pub(crate) fn sign_in(
         Err(error) => return refused(Cloud::Entra, format!("AADSTS50003: no signing key: {error:#}"), None),
     };
     let carried = Some((response::encode(&xml), facts.acs.clone()));
+    receive(core, aws, &xml, carried)
+}
 
+/// A browser posts a response that may come from anywhere, base64 as in the form field `SAMLResponse`. AWS's side
+/// judges it as it judges those of Entra's side.
+pub(crate) fn post_response(core: &Core, aws: &Aws, saml_response: &str) -> SignIn {
+    match response::decode(saml_response) {
+        Ok(xml) => receive(core, aws, &xml, None),
+        Err(reason) => refused(Cloud::Aws, reason, None),
+    }
+}
+
+fn receive(core: &Core, aws: &Aws, xml: &str, carried: Option<(String, String)>) -> SignIn {
     let Some(trust) = aws.saml_trust() else {
         let reason = "the identity source of IAM Identity Center is not an external identity provider";
         return refused(Cloud::Aws, reason.to_owned(), carried);
@@ -96,7 +108,7 @@ pub(crate) fn sign_in(
         idp_entity_id: &trust.idp_entity_id,
         certificates: &trust.certificates,
     };
-    let access = verify::judge(&xml, &trust, core.clock.now())
+    let access = verify::judge(xml, &trust, core.clock.now())
         .and_then(|user_name| aws.access_of(&user_name).map_err(|refusal| refusal.to_string()));
     match access {
         Ok(access) => {

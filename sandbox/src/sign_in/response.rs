@@ -59,6 +59,16 @@ pub fn encode(response: &str) -> String {
     STANDARD.encode(response)
 }
 
+/// What such a form post carries; line breaks in the base64 are allowed.
+///
+/// # Errors
+/// A text for the answer.
+pub fn decode(form: &str) -> Result<String, String> {
+    let packed: String = form.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let bytes = STANDARD.decode(packed).map_err(|_| "the response is not base64")?;
+    String::from_utf8(bytes).map_err(|_| "the response is not UTF-8".into())
+}
+
 fn template(
     claims: &Claims<'_>,
     certificate: &[u8],

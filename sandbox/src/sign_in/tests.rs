@@ -127,6 +127,15 @@ fn nothing_in_the_assertion_can_be_changed() {
 }
 
 #[test]
+fn entities_are_refused() {
+    let idp = Idp::new();
+    let xml = idp.respond(&claims(), at());
+    let entity = r#"<!DOCTYPE r [<!ENTITY who "ada@acme.example">]>"#;
+    let xml = format!("{entity}{}", xml.replace("ada@acme.example", "&who;"));
+    refused(verdict(&xml, std::slice::from_ref(&idp.certificate), at()), "document type");
+}
+
+#[test]
 fn a_wrapped_assertion_is_refused() {
     let idp = Idp::new();
     let xml = idp.respond(&claims(), at());

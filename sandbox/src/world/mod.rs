@@ -1,5 +1,6 @@
 //! The world file: what exists in both clouds before anything happens. Unknown keys are refused.
 
+mod behaviours;
 mod grow;
 mod load;
 #[cfg(test)]
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use behaviours::{AwsBehaviours, EntraBehaviours, ErrorShape};
 pub use grow::Growth;
 pub use load::WorldError;
 
@@ -70,6 +72,9 @@ pub struct FederatedCredential {
     pub issuer: String,
     /// Token subject, such as `system:serviceaccount:identity:causeway`.
     pub subject: String,
+    /// Token audience; `api://AzureADTokenExchange` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
 }
 
 /// A person in the directory.
@@ -133,37 +138,6 @@ pub struct ExistingApplication {
     pub notes: Option<String>,
 }
 
-/// Switches between possible behaviours of Entra.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct EntraBehaviours {
-    /// 1.2: instantiate answers 404 and creates all the same.
-    pub instantiate_answers404: bool,
-    /// 2.2: the first certificate becomes active by itself.
-    pub first_certificate_active: bool,
-    /// 2.3: inactive certificates are listed in the federation metadata.
-    pub inactive_certificates_in_metadata: bool,
-    /// 5.2: the id of the synchronization template of the IAM Identity Center application.
-    pub synchronization_template_id: String,
-    /// 5.3: a PUT of secrets drops the keys that it leaves out.
-    pub secrets_put_replaces: bool,
-    /// 5.2: a second POST of a job is refused with 409; else it makes a second job.
-    pub second_job_refused: bool,
-}
-
-impl Default for EntraBehaviours {
-    fn default() -> Self {
-        Self {
-            instantiate_answers404: false,
-            first_certificate_active: false,
-            inactive_certificates_in_metadata: true,
-            synchronization_template_id: "aWSSSO".into(),
-            secrets_put_replaces: false,
-            second_job_refused: false,
-        }
-    }
-}
-
 impl Default for Tenant {
     fn default() -> Self {
         Self {
@@ -197,6 +171,10 @@ pub struct Organization {
     pub access_keys: Vec<AccessKey>,
     /// False: `Paths` of accounts and `Path` of units stay empty (contract 6).
     pub paths: bool,
+    /// False: accounts have no `Status` any more (contract 6, 11.10).
+    pub account_status: bool,
+    /// False: accounts have no `State` yet, as in partitions that lag behind (contract 6).
+    pub account_state: bool,
 }
 
 impl Default for Organization {
@@ -209,6 +187,8 @@ impl Default for Organization {
             delegated_administrator: None,
             access_keys: Vec::new(),
             paths: true,
+            account_status: true,
+            account_state: true,
         }
     }
 }
@@ -365,40 +345,6 @@ pub struct StoreGroup {
     pub members: Vec<String>,
 }
 
-/// Switches between possible behaviours of AWS.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct AwsBehaviours {
-    /// 14: the sixteenth outstanding creation is answered with this code.
-    pub sixteenth_creation: String,
-    /// 1.6: deleting a missing assignment fails asynchronously; else ResourceNotFoundException at once.
-    pub missing_deletion_fails_later: bool,
-    /// 1.3: GetPermissionsBoundaryForPermissionSet answers ResourceNotFoundException when none is set.
-    pub absent_boundary_is_not_found: bool,
-    /// 1.2: session durations come back normalised (`PT60M` as `PT1H`).
-    pub durations_normalised: bool,
-    /// 1.6: ListAccountAssignmentsForPrincipal is refused to a delegated administrator.
-    pub by_principal_management_only: bool,
-    /// 3.3, 11: NameID is matched case-sensitively.
-    pub name_id_case_sensitive: bool,
-    /// 1.5: a change of the description alone makes accounts stale.
-    pub description_makes_stale: bool,
-}
-
-impl Default for AwsBehaviours {
-    fn default() -> Self {
-        Self {
-            sixteenth_creation: "ThrottlingException".into(),
-            missing_deletion_fails_later: false,
-            absent_boundary_is_not_found: true,
-            durations_normalised: false,
-            by_principal_management_only: true,
-            name_id_case_sensitive: true,
-            description_makes_stale: true,
-        }
-    }
-}
-
 /// IAM of one account.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -409,6 +355,19 @@ pub struct IamAccount {
     /// Roles that callers may assume.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<IamRole>,
+    /// OpenID Connect providers: whose tokens `AssumeRoleWithWebIdentity` takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub oidc_providers: Vec<OidcProvider>,
+}
+
+/// An OpenID Connect provider of an account.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct OidcProvider {
+    /// The issuer, such as `https://kubernetes.default.svc`.
+    pub url: String,
+    /// Audiences that its tokens may have (AWS calls them client ids), such as `sts.amazonaws.com`.
+    pub client_ids: Vec<String>,
 }
 
 /// A customer managed policy.
@@ -428,9 +387,19 @@ pub struct CustomerPolicy {
 pub struct IamRole {
     /// Name.
     pub name: String,
-    /// External id that the caller must give.
+    /// Path; `/` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// External id that the caller must give. For roles without a trust policy, which everybody may assume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Who may assume it, as IAM writes it: `Principal` (`AWS`, `Federated`), `Action`, and `Condition` with
+    /// `StringEquals` or `StringLike` on `sts:ExternalId`, `<provider>:sub` and `<provider>:aud`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_policy: Option<serde_json::Value>,
+    /// The longest session in seconds; 3600 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_session_duration: Option<u32>,
     /// Allowed actions; empty: everything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,

@@ -3,9 +3,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{
-    ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, SecretKeyRef, SecretRef, schema,
-};
+use super::{AwsCredentials, EntraCredentials};
+use crate::api::{ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, schema};
 
 /// The trust between one Entra tenant and one AWS IAM Identity Center instance.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,25 +82,6 @@ pub struct Entra {
     /// The SAML signing certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_certificate: Option<SigningCertificate>,
-}
-
-/// How the operator signs in to Microsoft Graph.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EntraCredentials {
-    /// A client secret in a Secret of this namespace.
-    pub client_secret: ClientSecret,
-}
-
-/// A client id and where its secret is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ClientSecret {
-    /// Application (client) id of the app registration that the operator uses.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
-    pub client_id: String,
-    /// Secret and key that hold the client secret's value.
-    pub secret_ref: SecretKeyRef,
 }
 
 /// The enterprise application.
@@ -187,23 +167,6 @@ pub struct Aws {
     /// The Identity Center instance.
     pub identity_center: IdentityCenter,
 }
-
-/// How the operator signs in to AWS: exactly one way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.ambient) != has(self.secretRef)").message("name exactly one of: ambient, secretRef"))]
-#[serde(rename_all = "camelCase")]
-pub struct AwsCredentials {
-    /// The operator's own credentials. They work only in namespaces that the operator's settings list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ambient: Option<Ambient>,
-    /// A Secret of this namespace with the keys accessKeyId, secretAccessKey and, for temporary keys, sessionToken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-}
-
-/// The operator's own credentials; there is nothing to set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-pub struct Ambient {}
 
 /// The Identity Center instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]

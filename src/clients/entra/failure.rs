@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::clients::http::{Answer, bounded, retry_after};
 use crate::clients::{CloudError, CloudErrorKind, Service};
-use crate::secret::redact;
 
 /// What an error body of Graph says, in whatever shape it came.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,8 +60,9 @@ pub(super) fn login(operation: &'static str, answer: &Answer) -> CloudError {
         (_, "temporarily_unavailable" | "server_error") | (500.. | 408 | 0..=399, _) => {
             CloudErrorKind::Transient
         }
-        (404, _) => CloudErrorKind::NotFound,
+        // Before 404: without a token nothing is known of any object.
         _ if operation == super::credentials::TOKEN => CloudErrorKind::Unauthenticated,
+        (404, _) => CloudErrorKind::NotFound,
         _ => CloudErrorKind::Invalid,
     };
     CloudError {
@@ -78,16 +78,6 @@ pub(super) fn login(operation: &'static str, answer: &Answer) -> CloudError {
             .map(bounded)
             .or_else(|| answer.headers.get("x-ms-request-id")?.to_str().ok().map(bounded)),
     }
-}
-
-/// The error without these values, should the service quote what it was sent, as it is or encoded (design rule 6).
-pub(super) fn without(mut error: CloudError, values: &[&str]) -> CloudError {
-    for value in values {
-        error.message = redact(&error.message, value);
-        error.code = redact(&error.code, value);
-    }
-    error.message = bounded(&error.message);
-    error
 }
 
 /// The table of contract Graph 8.5, more precise rows first.
@@ -342,6 +332,7 @@ mod tests {
             ),
             ("token", 400, body("invalid_request", "AADSTS90002: Tenant not found"), Unauthenticated),
             ("token", 400, body("temporarily_unavailable", ""), Transient),
+            ("token", 404, Value::Null, Unauthenticated),
             ("token", 503, Value::Null, Transient),
             ("token", 429, Value::Null, Throttled { retry_after: Some(Duration::from_millis(2128)) }),
             ("federationmetadata", 404, Value::Null, NotFound),

@@ -21,6 +21,8 @@ mod status;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod plan_assignments_tests;
 #[cfg(test)]
 mod tests;

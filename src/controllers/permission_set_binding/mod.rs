@@ -4,6 +4,8 @@ mod apply;
 mod cleanup;
 mod desired;
 mod entra;
+#[cfg(test)]
+mod fuzz;
 mod ledger;
 mod observe;
 mod plan;

@@ -7,6 +7,8 @@ mod cleanup;
 mod desired;
 mod enforce;
 mod foreign;
+#[cfg(test)]
+mod fuzz;
 mod handoff;
 mod handover;
 mod job;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::validate::{ATTRIBUTE_PATH, Input, REVISION, SENSITIVE};
@@ -14,17 +14,14 @@ use super::{
 /// Groups in a store (contract aws 1.8).
 const MAX_GROUPS: usize = 100_000;
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "ListGroups" => list,
-        "DescribeGroup" => describe,
-        "GetGroupId" => get_id,
-        "CreateGroup" => create,
-        "UpdateGroup" => update,
-        "DeleteGroup" => delete,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("ListGroups", list),
+    ("DescribeGroup", describe),
+    ("GetGroupId", get_id),
+    ("CreateGroup", create),
+    ("UpdateGroup", update),
+    ("DeleteGroup", delete),
+];
 
 fn render(store: &str, group: &Group) -> Value {
     let mut out = Map::new();

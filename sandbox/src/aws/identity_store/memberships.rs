@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::validate::{Input, RESOURCE_ID};
@@ -13,18 +13,15 @@ use super::{
     Stamp, arn, center, center_mut, duplicate, gate, member, not_found, paging, resource, stamps, with_token,
 };
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "ListGroupMemberships" => list,
-        "ListGroupMembershipsForMember" => list_for_member,
-        "IsMemberInGroups" => is_member,
-        "GetGroupMembershipId" => get_id,
-        "DescribeGroupMembership" => describe,
-        "CreateGroupMembership" => create,
-        "DeleteGroupMembership" => delete,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("ListGroupMemberships", list),
+    ("ListGroupMembershipsForMember", list_for_member),
+    ("IsMemberInGroups", is_member),
+    ("GetGroupMembershipId", get_id),
+    ("DescribeGroupMembership", describe),
+    ("CreateGroupMembership", create),
+    ("DeleteGroupMembership", delete),
+];
 
 fn render(store: &str, m: &Membership) -> Value {
     let mut out = Map::new();

@@ -9,24 +9,18 @@ pub(crate) use store::{ExternalId, Group, Stamp, Store, User};
 
 use serde_json::{Map, Value, json};
 
-use super::dispatch::{Cx, Handler};
+use super::dispatch::{Cx, Handler, Table};
 use super::errors::{ApiError, epoch};
 use super::paging::page;
 use super::state::{Center, State};
 use super::validate::{ATTRIBUTE_PATH, EXTERNAL_ID, Input, RESOURCE_ID, SENSITIVE, STORE_ID, STORE_TOKEN};
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "DescribeIdentityStore" => describe_store,
-        "ListIdentityStores" => list_stores,
-        _ => {
-            return groups::handler(operation)
-                .or_else(|| users::handler(operation))
-                .or_else(|| memberships::handler(operation));
-        }
-    })
-}
+/// The operations that this sandbox has.
+pub(super) const TABLES: &[Table<Handler>] =
+    &[OPERATIONS, groups::OPERATIONS, users::OPERATIONS, memberships::OPERATIONS];
+
+const OPERATIONS: Table<Handler> =
+    &[("DescribeIdentityStore", describe_store), ("ListIdentityStores", list_stores)];
 
 /// ResourceNotFoundException with its extra members (contract aws 2.3).
 fn not_found(cx: &Cx<'_>, kind: &str, id: &str) -> ApiError {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::scim::ENTERPRISE;
@@ -17,16 +17,13 @@ const MAX_USERS: usize = 100_000;
 /// The name of the enterprise extension in this API.
 const EXTENSION: &str = "aws:identitystore:enterprise";
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "ListUsers" => list,
-        "DescribeUser" => describe,
-        "GetUserId" => get_id,
-        "CreateUser" => create,
-        "DeleteUser" => delete,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("ListUsers", list),
+    ("DescribeUser", describe),
+    ("GetUserId", get_id),
+    ("CreateUser", create),
+    ("DeleteUser", delete),
+];
 
 /// SCIM's attribute names in this API's spelling: `givenName` is `GivenName`.
 fn capitalised(value: &Value) -> Value {

@@ -4,15 +4,11 @@ mod model;
 mod reads;
 
 pub(crate) use model::{Org, STATES};
+pub(super) use reads::OPERATIONS;
 
-use super::dispatch::{Cx, Handler};
+use super::dispatch::Cx;
 use super::errors::ApiError;
 use super::paging::BadToken;
-
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    reads::handler(operation)
-}
 
 /// All but DescribeOrganization: only the management account or a delegated administrator (contract aws 6).
 fn gate(cx: &Cx<'_>) -> Result<(), ApiError> {

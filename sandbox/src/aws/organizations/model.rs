@@ -19,6 +19,8 @@ pub(crate) struct Org {
     pub delegated_administrator: Option<String>,
     pub access_keys: Vec<AccessKey>,
     pub paths: bool,
+    pub account_status: bool,
+    pub account_state: bool,
     pub since: Timestamp,
 }
 
@@ -66,6 +68,8 @@ impl Org {
             delegated_administrator: world.delegated_administrator.clone(),
             access_keys: world.access_keys.clone(),
             paths: world.paths,
+            account_status: world.account_status,
+            account_state: world.account_state,
             since: at,
         };
         for path in &world.organizational_units {
@@ -191,6 +195,8 @@ impl Org {
             delegated_administrator: self.delegated_administrator.clone(),
             access_keys: self.access_keys.clone(),
             paths: self.paths,
+            account_status: self.account_status,
+            account_state: self.account_state,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::{ApiError, epoch};
 use super::super::paging::page;
 use super::super::validate::{self, ANY_TOKEN, Input, Text};
@@ -14,23 +14,20 @@ const TAG_PAGE: usize = 25;
 const ID: Text = Text { min: 0, max: 130, pattern: r"[\s\S]*", fits: validate::any };
 const PRINCIPAL: Text = Text { min: 1, max: 128, pattern: r"[\w+=,.@-]*", fits: validate::name };
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "DescribeOrganization" => describe_organization,
-        "ListAccounts" => list_accounts,
-        "ListAccountsForParent" => list_accounts_for_parent,
-        "DescribeAccount" => describe_account,
-        "ListRoots" => list_roots,
-        "ListOrganizationalUnitsForParent" => list_units,
-        "DescribeOrganizationalUnit" => describe_unit,
-        "ListChildren" => list_children,
-        "ListParents" => list_parents,
-        "ListTagsForResource" => list_tags,
-        "ListDelegatedAdministrators" => list_delegated,
-        "ListAWSServiceAccessForOrganization" => list_service_access,
-        _ => return None,
-    })
-}
+pub(in crate::aws) const OPERATIONS: Table<Handler> = &[
+    ("DescribeOrganization", describe_organization),
+    ("ListAccounts", list_accounts),
+    ("ListAccountsForParent", list_accounts_for_parent),
+    ("DescribeAccount", describe_account),
+    ("ListRoots", list_roots),
+    ("ListOrganizationalUnitsForParent", list_units),
+    ("DescribeOrganizationalUnit", describe_unit),
+    ("ListChildren", list_children),
+    ("ListParents", list_parents),
+    ("ListTagsForResource", list_tags),
+    ("ListDelegatedAdministrators", list_delegated),
+    ("ListAWSServiceAccessForOrganization", list_service_access),
+];
 
 fn arn(org: &Org, kind: &str, id: &str) -> String {
     format!("arn:aws:organizations::{}:{kind}/{}/{id}", org.management_account_id, org.id)
@@ -48,8 +45,12 @@ fn account_json(org: &Org, account: &Account) -> Map<String, Value> {
         "PENDING_ACTIVATION" | "CLOSED" => "SUSPENDED",
         same => same,
     };
-    out.insert("Status".into(), status.into());
-    out.insert("State".into(), account.state.clone().into());
+    if org.account_status {
+        out.insert("Status".into(), status.into());
+    }
+    if org.account_state {
+        out.insert("State".into(), account.state.clone().into());
+    }
     if org.paths {
         out.insert("Paths".into(), json!([org.path(&account.parent, &account.id)]));
     }

@@ -111,6 +111,24 @@ fn operation(route: Route<'_>, method: &Method) -> Option<&'static str> {
     })
 }
 
+/// All of them.
+pub(super) const OPERATIONS: [&str; 14] = [
+    "CreateUser",
+    "ListUsers",
+    "GetUser",
+    "PutUser",
+    "PatchUser",
+    "DeleteUser",
+    "CreateGroup",
+    "ListGroups",
+    "GetGroup",
+    "PatchGroup",
+    "DeleteGroup",
+    "ServiceProviderConfig",
+    "Schemas",
+    "ResourceTypes",
+];
+
 /// Who calls, for the journal: the provisioning service, unless the client names itself otherwise.
 fn caller(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -299,4 +317,30 @@ fn list_answer(cx: &Cx<'_>, scope: &str, found: Vec<(String, Value)>) -> Answer 
     }
     out.insert("Resources".into(), items.into());
     Ok((200, Some(Value::Object(out))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_listed() {
+        let paths: [&[&str]; 9] = [
+            &["Users"],
+            &["Users", "1"],
+            &["Groups"],
+            &["Groups", "1"],
+            &["ServiceProviderConfig"],
+            &["Schemas"],
+            &["Schemas", "1"],
+            &["ResourceTypes"],
+            &["Me"],
+        ];
+        let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+        let found: std::collections::BTreeSet<_> = paths
+            .iter()
+            .flat_map(|path| methods.iter().filter_map(|method| operation(route(path), method)))
+            .collect();
+        assert_eq!(found, OPERATIONS.into_iter().collect());
+    }
 }

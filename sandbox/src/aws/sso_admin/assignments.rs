@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::state::Assignment;
@@ -17,19 +17,16 @@ const MAX_CREATIONS: usize = 15;
 /// Sets provisioned in one account (contract aws 1.8).
 const MAX_PROVISIONED: usize = 500;
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "CreateAccountAssignment" => create,
-        "DeleteAccountAssignment" => delete,
-        "DescribeAccountAssignmentCreationStatus" => describe_creation,
-        "DescribeAccountAssignmentDeletionStatus" => describe_deletion,
-        "ListAccountAssignmentCreationStatus" => list_creations,
-        "ListAccountAssignmentDeletionStatus" => list_deletions,
-        "ListAccountAssignments" => list,
-        "ListAccountAssignmentsForPrincipal" => list_for_principal,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("CreateAccountAssignment", create),
+    ("DeleteAccountAssignment", delete),
+    ("DescribeAccountAssignmentCreationStatus", describe_creation),
+    ("DescribeAccountAssignmentDeletionStatus", describe_deletion),
+    ("ListAccountAssignmentCreationStatus", list_creations),
+    ("ListAccountAssignmentDeletionStatus", list_deletions),
+    ("ListAccountAssignments", list),
+    ("ListAccountAssignmentsForPrincipal", list_for_principal),
+];
 
 /// Reads and gates the six-part key.
 fn key(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Assignment, ApiError> {
@@ -137,7 +134,8 @@ pub(super) fn describe(
     let id = input.required(id_member, &REQUEST_ID);
     input.check()?;
     gate(cx, &instance)?;
-    match center(cx.state)?.requests.get(&id).filter(|r| r.kind == kind) {
+    let kept = cx.state.behaviours.request_retention_seconds;
+    match center(cx.state)?.requests.get(&id).filter(|r| r.kind == kind && r.is_kept(cx.at, kept)) {
         Some(request) => Ok(json!({ member: request.describe() })),
         None => Err(ApiError::not_found(format!("Request {id} not found"))),
     }
@@ -155,10 +153,12 @@ pub(super) fn list_status(
     let (max, token) = paging(input);
     input.check()?;
     gate(cx, &instance)?;
+    let kept = cx.state.behaviours.request_retention_seconds;
     let mut found: Vec<_> = center(cx.state)?
         .requests
         .values()
-        .filter(|r| r.kind == kind && status.as_deref().is_none_or(|s| s == r.status.as_str()))
+        .filter(|r| r.kind == kind && r.is_kept(cx.at, kept))
+        .filter(|r| status.as_deref().is_none_or(|s| s == r.status.as_str()))
         .map(|r| (format!("{:020}", u64::MAX - r.seq), r))
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));

@@ -2,23 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::{ApiError, epoch};
 use super::super::paging::page;
 use super::super::state::Center;
 use super::super::validate::{Input, REGION};
 use super::{gate, instance_arn, paging};
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "ListInstances" => list_instances,
-        "DescribeInstance" => describe_instance,
-        "ListRegions" => list_regions,
-        "DescribeRegion" => describe_region,
-        "DescribeInstanceAccessControlAttributeConfiguration" => describe_abac,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("ListInstances", list_instances),
+    ("DescribeInstance", describe_instance),
+    ("ListRegions", list_regions),
+    ("DescribeRegion", describe_region),
+    ("DescribeInstanceAccessControlAttributeConfiguration", describe_abac),
+];
 
 fn metadata(center: &Center, region: &str) -> Map<String, Value> {
     let mut out = Map::new();

@@ -13,22 +13,22 @@ pub(crate) use policies::{Boundary, PolicyReference};
 pub(crate) use requests::{Kind, Request, Step};
 pub(crate) use work::settle;
 
-use super::dispatch::{Cx, Handler};
+use super::dispatch::{Cx, Handler, Table};
 use super::errors::ApiError;
 use super::lag::Lagged;
 use super::paging::BadToken;
 use super::state::{Center, PermissionSet, State};
 use super::validate::{INSTANCE_ARN, Input, SET_ARN, TOKEN};
 
-/// The handler of an operation; None for operations that this sandbox does not have.
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    instances::handler(operation)
-        .or_else(|| permission_sets::handler(operation))
-        .or_else(|| policies::handler(operation))
-        .or_else(|| provisioning::handler(operation))
-        .or_else(|| assignments::handler(operation))
-        .or_else(|| tags::handler(operation))
-}
+/// The operations that this sandbox has.
+pub(super) const TABLES: &[Table<Handler>] = &[
+    instances::OPERATIONS,
+    permission_sets::OPERATIONS,
+    policies::OPERATIONS,
+    provisioning::OPERATIONS,
+    assignments::OPERATIONS,
+    tags::OPERATIONS,
+];
 
 /// Whether an operation edits the permission set it names.
 pub(super) fn edits_set(operation: &str) -> bool {
@@ -71,6 +71,13 @@ fn no_instance(arn: &str) -> ApiError {
 /// only for the management account and the delegated administrator (1.10).
 fn gate(cx: &Cx<'_>, arn: &str) -> Result<(), ApiError> {
     let known = cx.state.center.as_ref().is_some_and(|c| c.instance_arn() == arn);
+    // Which of the two is UNCONFIRMED (contract aws 1.1).
+    if known && cx.region != cx.state.region && cx.state.behaviours.wrong_region_is_denied {
+        return Err(ApiError::denied(format!(
+            "User: {} is not authorized to access this resource",
+            cx.caller.arn
+        )));
+    }
     if !known || cx.region != cx.state.region {
         return Err(no_instance(arn));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Span};
 use serde_json::{Map, Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::{ApiError, epoch};
 use super::super::lag::Lagged;
 use super::super::paging::page;
@@ -19,16 +19,13 @@ use super::{
 /// Permission sets per instance (contract aws 1.8).
 const MAX_SETS: usize = 3500;
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "CreatePermissionSet" => create,
-        "DescribePermissionSet" => describe,
-        "UpdatePermissionSet" => update,
-        "DeletePermissionSet" => delete,
-        "ListPermissionSets" => list,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("CreatePermissionSet", create),
+    ("DescribePermissionSet", describe),
+    ("UpdatePermissionSet", update),
+    ("DeletePermissionSet", delete),
+    ("ListPermissionSets", list),
+];
 
 fn render(cx: &Cx<'_>, set: &PermissionSet) -> Value {
     let mut out = Map::new();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::state::PermissionSet;
@@ -44,23 +44,20 @@ impl Boundary {
     }
 }
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "AttachManagedPolicyToPermissionSet" => attach_managed,
-        "DetachManagedPolicyFromPermissionSet" => detach_managed,
-        "ListManagedPoliciesInPermissionSet" => list_managed,
-        "AttachCustomerManagedPolicyReferenceToPermissionSet" => attach_customer,
-        "DetachCustomerManagedPolicyReferenceFromPermissionSet" => detach_customer,
-        "ListCustomerManagedPolicyReferencesInPermissionSet" => list_customer,
-        "PutInlinePolicyToPermissionSet" => put_inline,
-        "GetInlinePolicyForPermissionSet" => get_inline,
-        "DeleteInlinePolicyFromPermissionSet" => delete_inline,
-        "PutPermissionsBoundaryToPermissionSet" => put_boundary,
-        "GetPermissionsBoundaryForPermissionSet" => get_boundary,
-        "DeletePermissionsBoundaryFromPermissionSet" => delete_boundary,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("AttachManagedPolicyToPermissionSet", attach_managed),
+    ("DetachManagedPolicyFromPermissionSet", detach_managed),
+    ("ListManagedPoliciesInPermissionSet", list_managed),
+    ("AttachCustomerManagedPolicyReferenceToPermissionSet", attach_customer),
+    ("DetachCustomerManagedPolicyReferenceFromPermissionSet", detach_customer),
+    ("ListCustomerManagedPolicyReferencesInPermissionSet", list_customer),
+    ("PutInlinePolicyToPermissionSet", put_inline),
+    ("GetInlinePolicyForPermissionSet", get_inline),
+    ("DeleteInlinePolicyFromPermissionSet", delete_inline),
+    ("PutPermissionsBoundaryToPermissionSet", put_boundary),
+    ("GetPermissionsBoundaryForPermissionSet", get_boundary),
+    ("DeletePermissionsBoundaryFromPermissionSet", delete_boundary),
+];
 
 fn short(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)

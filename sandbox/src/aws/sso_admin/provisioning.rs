@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::validate::{ACCOUNT_ID, Input};
@@ -19,16 +19,13 @@ const MAX_FAN_OUT: usize = 3500;
 const LATEST: &str = "LATEST_PERMISSION_SET_PROVISIONED";
 const NOT_LATEST: &str = "LATEST_PERMISSION_SET_NOT_PROVISIONED";
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "ProvisionPermissionSet" => provision,
-        "DescribePermissionSetProvisioningStatus" => describe_status,
-        "ListPermissionSetProvisioningStatus" => list_statuses,
-        "ListAccountsForProvisionedPermissionSet" => list_accounts,
-        "ListPermissionSetsProvisionedToAccount" => list_sets,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> = &[
+    ("ProvisionPermissionSet", provision),
+    ("DescribePermissionSetProvisioningStatus", describe_status),
+    ("ListPermissionSetProvisioningStatus", list_statuses),
+    ("ListAccountsForProvisionedPermissionSet", list_accounts),
+    ("ListPermissionSetsProvisionedToAccount", list_sets),
+];
 
 fn provision(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Value, ApiError> {
     let (instance, set) = (instance_arn(input), set_arn(input));
@@ -64,7 +61,7 @@ fn provision(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Value, ApiError> 
     // Which code the real service gives to the fourth call is UNCONFIRMED (contract aws 14).
     if center.outstanding(Kind::Provisioning) >= MAX_PROVISIONINGS {
         let text = "There are too many requests processing. Please try again later.";
-        return Err(ApiError::new("ThrottlingException", text));
+        return Err(ApiError::new(cx.state.behaviours.fourth_provisioning.clone(), text));
     }
     let overlaps = center.pending.values().any(|s| {
         s.set == set

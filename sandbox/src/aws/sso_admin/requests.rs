@@ -1,6 +1,6 @@
 //! Asynchronous requests and their status (contract aws 1.5, 1.6).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::super::auth::Caller;
@@ -51,6 +51,8 @@ pub(crate) struct Request {
     pub caller: Caller,
     /// Accounts not done yet.
     pub open: usize,
+    /// When the last account was done.
+    pub finished: Option<Timestamp>,
 }
 
 /// One account's part of a request.
@@ -64,6 +66,12 @@ pub(crate) struct Step {
 }
 
 impl Request {
+    /// Whether Describe and List still know it at `at`; how long they do is UNCONFIRMED (contract aws 1.6).
+    pub fn is_kept(&self, at: Timestamp, seconds: Option<u32>) -> bool {
+        let (Some(finished), Some(seconds)) = (self.finished, seconds) else { return true };
+        at.duration_since(finished) < SignedDuration::from_secs(seconds.into())
+    }
+
     /// The full status, as Describe answers it.
     pub fn describe(&self) -> Value {
         let mut out = Map::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::super::dispatch::{Cx, Handler};
+use super::super::dispatch::{Cx, Handler, Table};
 use super::super::errors::ApiError;
 use super::super::paging::page;
 use super::super::validate::{INSTANCE_ARN, Input, TAG_KEY, TAG_VALUE, TAGGABLE_ARN, TOKEN};
@@ -16,14 +16,8 @@ const MAX_TAGS: usize = 50;
 /// Tags a page: the operation has no MaxResults. The service's own number is not known.
 const PAGE: usize = 25;
 
-pub(super) fn handler(operation: &str) -> Option<Handler> {
-    Some(match operation {
-        "TagResource" => tag,
-        "UntagResource" => untag,
-        "ListTagsForResource" => list,
-        _ => return None,
-    })
-}
+pub(super) const OPERATIONS: Table<Handler> =
+    &[("TagResource", tag), ("UntagResource", untag), ("ListTagsForResource", list)];
 
 /// Reads a list of tags; None when absent.
 pub(super) fn read(input: &mut Input<'_>, member: &str) -> Result<Option<Vec<(String, String)>>, ApiError> {

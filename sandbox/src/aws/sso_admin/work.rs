@@ -67,6 +67,7 @@ pub(super) fn submit(
         failure: None,
         caller,
         open: accounts.len(),
+        finished: accounts.is_empty().then_some(at),
     };
     center.requests.insert(id.clone(), request);
     for account in accounts {
@@ -108,14 +109,22 @@ pub(crate) fn settle(state: &mut State, core: &Core, at: Timestamp) {
         let from = due.checked_add(core.ids.draw(core.profile.aws_lag)).unwrap_or(due);
         let suffix = core.ids.hex(16);
         let outcome = finish(state, &step, due, from, suffix);
-        if let Some(request) = state.center.as_mut().and_then(|c| c.requests.get_mut(&step.request)) {
+        let stops = state.behaviours.provisioning_stops_at_failure && outcome.is_err();
+        let Some(center) = &mut state.center else { return };
+        if let Some(request) = center.requests.get_mut(&step.request) {
             request.open = request.open.saturating_sub(1);
+            // Whether the others are still done is UNCONFIRMED (contract aws 1.5).
+            if stops && request.kind == Kind::Provisioning {
+                center.pending.retain(|_, other| other.request != step.request);
+                request.open = 0;
+            }
             if let Err(reason) = outcome {
                 // One reason only, even when several accounts failed (contract aws 1.5).
                 request.failure.get_or_insert(reason);
             }
             if request.open == 0 {
                 request.status = if request.failure.is_some() { Status::Failed } else { Status::Succeeded };
+                request.finished = Some(due);
             }
         }
     }

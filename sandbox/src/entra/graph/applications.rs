@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::directory::target;
 use super::{Answer, Call, Outcome, types};
 use crate::entra::errors::GraphError;
-use crate::entra::state::{Fields, Kind, State, list, text, texts};
+use crate::entra::state::{Fields, Kind, Object, State, list, text, texts};
 
 pub(super) fn patch(call: &mut Call, state: &mut State) -> Outcome {
     let id = target(call, state, Kind::Application)?;
@@ -18,13 +18,16 @@ pub(super) fn patch(call: &mut Call, state: &mut State) -> Outcome {
     }
     if fields.contains_key("appRoles") {
         let seen = state.live(Kind::Application, &id).and_then(|o| o.read(call.view));
-        check_roles(seen.map_or(&[], |f| list(f, "appRoles")), list(&fields, "appRoles"))?;
+        let limit = call.entra.behaviours.app_role_value_limit;
+        check_roles(seen.map_or(&[], |f| list(f, "appRoles")), list(&fields, "appRoles"), limit)?;
     }
     let core = &call.entra.core;
     let now = core.clock.now();
     let lag = core.ids.draw(core.profile.entra_update_lag);
     let application = state.live_mut(Kind::Application, &id).ok_or_else(|| GraphError::not_found(&id))?;
-    merge_complex(application.truth(), &mut fields);
+    if !call.entra.behaviours.complex_patch_replaces {
+        merge_complex(application.truth(), &mut fields);
+    }
     application.change(now, lag, |all| all.extend(fields.clone()));
     let mirror = mirrored(&app_id, application.truth(), &fields);
     let twin = state.by_app_id(Kind::ServicePrincipal, &app_id).map(|o| o.id.clone());
@@ -98,11 +101,14 @@ fn check_identifiers(
         if uri.is_empty() || uris[..at].contains(uri) {
             return Err(GraphError::bad("Property identifierUris contains an invalid or duplicate value."));
         }
+        let blocks = |o: &Object| call.entra.behaviours.deleted_identifiers_block || !o.is_deleted();
         let taken = state
-            .all(Kind::Application)
-            .any(|o| o.id != id && texts(o.truth(), "identifierUris").contains(uri));
+            .table(Kind::Application)
+            .values()
+            .any(|o| o.id != id && blocks(o) && texts(o.truth(), "identifierUris").contains(uri));
         if taken {
-            return Err(GraphError::duplicate("identifierUris"));
+            let status = if call.entra.behaviours.duplicate_identifier_answers400 { 400 } else { 409 };
+            return Err(GraphError::duplicate("identifierUris").answered(status));
         }
     }
     let mode = state.by_app_id(Kind::ServicePrincipal, app_id).and_then(|o| o.read(call.view));
@@ -128,14 +134,16 @@ fn check_identifiers(
                 "Values of identifierUris property must use a verified domain of the organization or its subdomain: \
                  '{uri}'"
             );
-            let error = GraphError::new(400, "HostNameNotOnVerifiedDomain", text);
-            Err(error.detail("HostNameNotOnVerifiedDomain", "identifierUris"))
+            const REFUSAL: &str = "HostNameNotOnVerifiedDomain";
+            let in_details = call.entra.behaviours.identifier_refusal_in_details;
+            let code = if in_details { "Request_BadRequest" } else { REFUSAL };
+            Err(GraphError::new(400, code, text).detail(REFUSAL, "identifierUris"))
         }
     }
 }
 
 /// The rules for roles (4.4), judged against what a replica shows: the disabled state spreads slowly.
-pub(super) fn check_roles(before: &[Value], after: &[Value]) -> Result<(), GraphError> {
+pub(super) fn check_roles(before: &[Value], after: &[Value], longest: usize) -> Result<(), GraphError> {
     for (at, role) in after.iter().enumerate() {
         let id = role["id"].as_str().unwrap_or_default();
         if uuid::Uuid::try_parse(id).is_err() || role["displayName"].as_str().is_none_or(str::is_empty) {
@@ -148,12 +156,14 @@ pub(super) fn check_roles(before: &[Value], after: &[Value]) -> Result<(), Graph
             return Err(GraphError::bad("Property appRoles.allowedMemberTypes is invalid."));
         }
         let value = role["value"].as_str().unwrap_or_default();
-        if value.len() > 120
+        if value.len() > longest
             || value.starts_with('.')
             || value.chars().any(|c| !c.is_ascii_graphic() || "\"\\".contains(c))
         {
-            return Err(GraphError::bad("Property value is invalid. It can not contain spaces, start with '.' or exceed 120 characters.")
-                .detail("InvalidValue", "appRoles"));
+            let text = format!(
+                "Property value is invalid. It can not contain spaces, start with '.' or exceed {longest} characters."
+            );
+            return Err(GraphError::bad(text).detail("InvalidValue", "appRoles"));
         }
         let clash = |other: &Value| {
             other["id"] == role["id"] || (!value.is_empty() && other["value"] == role["value"])

@@ -200,6 +200,7 @@ pub(in crate::entra) struct Certificate {
     pub(in crate::entra) key: Arc<SigningKey>,
     pub(in crate::entra) active: bool,
     pub(in crate::entra) valid: bool,
+    pub(in crate::entra) start: String,
     pub(in crate::entra) end: String,
 }
 
@@ -222,6 +223,7 @@ pub(in crate::entra) fn signing(
                 key: state.keys.get(identifier)?.clone(),
                 active: thumbprint_of(identifier) == preferred,
                 valid: start <= now.as_str() && now.as_str() < end,
+                start: start.to_owned(),
                 end: end.to_owned(),
             })
         })

@@ -35,6 +35,11 @@ pub(super) fn router(entra: Arc<Entra>) -> axum::Router {
     axum::Router::new().fallback(entry).with_state(entra)
 }
 
+/// Every route, as the counters name it.
+pub(super) fn operations() -> impl Iterator<Item = String> {
+    routes::ROUTES.iter().map(Route::name)
+}
+
 async fn entry(
     Shared(entra): Shared<Arc<Entra>>,
     method: Method,
@@ -181,7 +186,7 @@ pub(super) async fn process(
             Refusal::Throttled(after) => GraphError::throttled(*after),
             Refusal::Injected(status, code) => GraphError::injected(*status, code.as_deref()),
         };
-        error.response(&request_id, client_request_id.as_deref(), entra.core.clock.now())
+        entra.error(&error, &request_id, client_request_id.as_deref())
     };
     let eventual = header("consistencylevel").is_some_and(|v| v.eq_ignore_ascii_case("eventual"));
     let handle = |stale: bool| {
@@ -216,16 +221,18 @@ pub(super) async fn process(
             .await;
             let (response, outcome) = match outcome {
                 Ok(answer) => (answer.response(&request_id, client_request_id.as_deref()), "ok".to_owned()),
-                Err(error) => {
-                    let response =
-                        error.response(&request_id, client_request_id.as_deref(), entra.core.clock.now());
-                    (response, error.code)
-                }
+                Err(error) => (entra.error(&error, &request_id, client_request_id.as_deref()), error.code),
             };
             Handled { response, target, outcome }
         }
     };
     entra.core.call(meta, refuse, handle).await
+}
+
+impl Entra {
+    fn error(&self, error: &GraphError, request_id: &str, client_request_id: Option<&str>) -> Response {
+        error.response(request_id, client_request_id, self.core.clock.now(), self.behaviours.error_shape)
+    }
 }
 
 impl Answer {
@@ -262,6 +269,10 @@ async fn perform(call: &mut Call, stale: bool, headers: &HeaderMap) -> Outcome {
     match call.route.op {
         Op::Batch => {
             return batch::run(call, headers).await;
+        }
+        // Absent outside the global cloud (2.2).
+        Op::AddTokenSigningCertificate if !entra.behaviours.token_signing_certificate_action => {
+            return Err(routes::segment_not_found("addTokenSigningCertificate"));
         }
         Op::AddTokenSigningCertificate => {
             authorize(call, &entra.state_now())?;

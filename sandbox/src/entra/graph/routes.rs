@@ -185,7 +185,7 @@ const fn sync(op: SyncOp) -> Op {
     Op::Synchronization(op)
 }
 
-static ROUTES: &[Route] = &[
+pub(super) static ROUTES: &[Route] = &[
     read("/applicationTemplates", Op::ListTemplates, ANY),
     read("/applicationTemplates/{id}", Op::GetTemplate, ANY),
     write("POST", "/applicationTemplates/{id}/instantiate", Op::Instantiate, WRITE_APPS),
@@ -314,6 +314,11 @@ pub(in crate::entra) fn segments(path: &str) -> Vec<String> {
     let mut out = Vec::new();
     for raw in path.split('/').filter(|s| !s.is_empty()) {
         let segment = decode(raw);
+        // Microsoft's SDKs write casts with the short name of the namespace.
+        let segment = match segment.strip_prefix("graph.") {
+            Some(kind) => format!("microsoft.graph.{kind}"),
+            None => segment,
+        };
         match segment.strip_suffix(')').and_then(|s| s.split_once('(')) {
             Some((name, key)) => {
                 out.push(name.to_owned());
@@ -385,7 +390,7 @@ pub(in crate::entra) fn find(
     ))
 }
 
-fn segment_not_found(segment: &str) -> GraphError {
+pub(super) fn segment_not_found(segment: &str) -> GraphError {
     GraphError::new(400, "BadRequest", format!("Resource not found for the segment '{segment}'."))
 }
 

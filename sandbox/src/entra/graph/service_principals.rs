@@ -19,10 +19,13 @@ pub(super) fn patch(call: &mut Call, state: &mut State) -> Outcome {
     let current = state.live(Kind::ServicePrincipal, &id).ok_or_else(|| GraphError::not_found(&id))?;
     if fields.contains_key("appRoles") {
         let seen = current.read(call.view);
-        check_roles(seen.map_or(&[], |f| list(f, "appRoles")), list(&fields, "appRoles"))?;
+        let limit = call.entra.behaviours.app_role_value_limit;
+        check_roles(seen.map_or(&[], |f| list(f, "appRoles")), list(&fields, "appRoles"), limit)?;
     }
     certificates::replace(current.truth(), &mut fields)?;
-    merge_complex(current.truth(), &mut fields);
+    if !call.entra.behaviours.complex_patch_replaces {
+        merge_complex(current.truth(), &mut fields);
+    }
     let core = &call.entra.core;
     let now = core.clock.now();
     let lag = core.ids.draw(core.profile.entra_update_lag);

@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) visible_from: Timestamp,
     /// Set by PUT; the template's default otherwise.
     pub(super) schema: Option<Value>,
+    /// Of the template, when the job was made.
+    pub(super) user_name_source: String,
     /// Whether the schedule is on.
     pub(super) active: bool,
     started: bool,
@@ -262,6 +264,7 @@ pub(super) fn create(call: &mut Call, state: &mut State, id: &str) -> Outcome {
         template_id: template,
         visible_from: after(core.clock.now(), core.ids.draw(core.profile.entra_update_lag)),
         schema: None,
+        user_name_source: entra.behaviours.user_name_source.clone(),
         active: false,
         started: false,
         settings: BTreeMap::new(),

@@ -20,6 +20,8 @@ const CALLS: usize = 5;
 const WINDOW: SignedDuration = SignedDuration::from_secs(10);
 /// Members of one call.
 const MEMBERS: usize = 5;
+/// The key of an answer whose value is an array of reports.
+const REPORTS: &str = "Microsoft.Identity.Health.CPP.Common.DataContracts.SyncFabric.StatusInfo";
 
 /// What is to be provisioned.
 struct Subject {
@@ -79,7 +81,7 @@ fn subject(call: &Call, state: &mut State, id: &str) -> Result<Subject, GraphErr
     let parameters = body["parameters"].as_array().filter(|p| p.len() == 1);
     let parameter = &parameters.ok_or_else(|| bad("Exactly one entry is required in 'parameters'."))?[0];
     let job = job_of(call, state, id)?;
-    let schema = schema::current(job.schema.as_ref(), &job.id);
+    let schema = schema::current(job);
     let rule = parameter["ruleId"].as_str().unwrap_or_default();
     if !schema::has_rule(&schema, rule) {
         return Err(bad(format!("The synchronization rule '{rule}' was not found in the schema.")));
@@ -210,8 +212,14 @@ fn report(call: &Call, snapshot: &Snapshot, subject: &Subject, outcome: Verdict)
         ],
         "statusInfo": { "status": result, "errorCode": code, "reason": message },
     });
+    // Two shapes were seen (5.6).
+    let (key, value) = if call.entra.behaviours.provision_on_demand_reports {
+        (REPORTS.to_owned(), json!([value]))
+    } else {
+        (key.to_string(), value)
+    };
     json!({
         "@odata.context": call.context("microsoft.graph.stringKeyStringValuePair"),
-        "key": key.to_string(), "value": value.to_string(),
+        "key": key, "value": value.to_string(),
     })
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::expression::Expression;
+use super::jobs::Job;
 use super::{job_of, mapping};
 use crate::entra::Entra;
 use crate::entra::errors::GraphError;
@@ -51,17 +52,18 @@ pub(super) fn template_ids(entra: &Entra, state: &State, id: &str) -> Vec<String
     }
 }
 
-fn template(id: &str, application: &str) -> Value {
+fn template(id: &str, application: &str, user_name_source: &str) -> Value {
     json!({
         "id": id, "factoryTag": id, "applicationId": application, "default": true, "description": null,
-        "discoverable": true, "schema": default(id),
+        "discoverable": true, "schema": default(id, user_name_source),
         "metadata": [{ "key": "ConnectorDisplayName", "value": TARGET }],
     })
 }
 
 fn templates(call: &Call, state: &State, id: &str) -> Vec<Value> {
     let application = state.live(Kind::ServicePrincipal, id).map_or("", |o| o.text("appId")).to_owned();
-    template_ids(&call.entra, state, id).iter().map(|t| template(t, &application)).collect()
+    let source = &call.entra.behaviours.user_name_source;
+    template_ids(&call.entra, state, id).iter().map(|t| template(t, &application, source)).collect()
 }
 
 pub(super) fn list_templates(call: &Call, state: &State, id: &str) -> Outcome {
@@ -77,12 +79,14 @@ pub(super) fn get_template(call: &Call, state: &State, id: &str) -> Outcome {
 }
 
 /// The schema that a job runs by.
-pub(super) fn current(own: Option<&Value>, job_id: &str) -> Value {
-    own.cloned().unwrap_or_else(|| default(job_id))
+pub(super) fn current(job: &Job) -> Value {
+    job.schema.clone().unwrap_or_else(|| default(&job.id, &job.user_name_source))
 }
 
-/// The default schema; `id` is the job's, or the template's in a template.
-fn default(id: &str) -> Value {
+/// The default schema; `id` is the job's, or the template's in a template. The source of the user name is a switch.
+fn default(id: &str, user_name_source: &str) -> Value {
+    let mut users: [(&str, i64, &str); 18] = USER;
+    users[0].2 = user_name_source;
     let names = |table: &[(&str, i64, &str)]| -> Vec<String> {
         table.iter().map(|(t, ..)| (*t).to_owned()).collect()
     };
@@ -129,7 +133,7 @@ fn default(id: &str) -> Value {
             "metadata": [{ "key": "defaultSourceObjectMappings", "value": "true" }],
             "objectMappings": [
                 object_mapping("Group", &GROUP),
-                object_mapping("User", &USER),
+                object_mapping("User", &users),
             ],
         }],
     })
@@ -181,7 +185,7 @@ fn object_mapping(kind: &str, table: &[(&str, i64, &str)]) -> Value {
 
 pub(super) fn get(call: &Call, state: &mut State, id: &str) -> Outcome {
     let job = job_of(call, state, id)?;
-    Ok(Answer::ok(current(job.schema.as_ref(), &job.id)))
+    Ok(Answer::ok(current(job)))
 }
 
 /// Replaces the whole schema; the next cycle looks at every object again (5.8).

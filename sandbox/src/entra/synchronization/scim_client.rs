@@ -48,6 +48,10 @@ impl Scim {
         let urls = entra.urls();
         let unreachable = |why: &str| ScimError::Unreachable(why.to_owned());
         let url = url::Url::parse(&credentials.base).map_err(|_| unreachable("invalid tenant URL"))?;
+        // Field knowledge, not confirmed (AWS contract 4).
+        if entra.behaviours.tenant_url_slash_refused && credentials.base.ends_with('/') {
+            return Err(ScimError::Status(404, String::new()));
+        }
         let host = url.host_str().unwrap_or_default().to_owned();
         let base =
             if host.starts_with("scim.") && host.ends_with(".amazonaws.com") && !urls.scim_base.is_empty() {

@@ -78,7 +78,7 @@ pub(super) fn take(
         .collect();
     Snapshot {
         credentials: Credentials::of(&synchronization.secrets),
-        schema: schema::current(job.schema.as_ref(), &job.id),
+        schema: schema::current(job),
         users,
         groups,
         fates,

@@ -117,7 +117,10 @@ pub(super) fn put(call: &mut Call, state: &mut State, id: &str) -> Outcome {
     if replaces {
         secrets.clear();
     }
-    for (key, value) in given {
+    for (key, mut value) in given {
+        if key == "SyncNotificationSettings" && call.entra.behaviours.unconfirmed_settings_dropped {
+            value = confirmed(&value);
+        }
         match secrets.iter_mut().find(|(k, _)| *k == key) {
             Some(known) => known.1 = value,
             None => secrets.push((key, value)),
@@ -125,6 +128,13 @@ pub(super) fn put(call: &mut Call, state: &mut State, id: &str) -> Outcome {
     }
     secrets.retain(|(_, value)| !value.is_empty());
     Ok(Answer::no_content())
+}
+
+/// Notification settings without the names that no document confirms (5.3).
+fn confirmed(settings: &str) -> String {
+    let Ok(Value::Object(mut members)) = serde_json::from_str(settings) else { return settings.to_owned() };
+    members.retain(|name, _| !["Recipients", "DeleteThresholdValue"].contains(&name.as_str()));
+    Value::Object(members).to_string()
 }
 
 /// Really calls the target with the credentials, given or saved (5.4).
@@ -155,5 +165,6 @@ pub(in crate::entra) async fn validate_credentials(call: &mut Call) -> Outcome {
     let refused = |error: &ScimError| GraphError::new(400, REFUSED, error.to_string());
     let scim = Scim::new(&entra, &credentials).map_err(|e| refused(&e))?;
     scim.probe(&entra.core.ids.uuid()).await.map_err(|e| refused(&e))?;
-    Ok(Answer::no_content())
+    // One client expects 201 (5.4).
+    Ok(Answer { status: entra.behaviours.validate_credentials_status, body: None })
 }

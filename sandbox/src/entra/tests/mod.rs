@@ -1,5 +1,6 @@
 //! The tenant as clients see it, through its routers.
 
+mod behaviours;
 mod directory;
 mod federation;
 mod provisioning;
@@ -52,6 +53,7 @@ fn world() -> World {
         federated: vec![FederatedCredential {
             issuer: "https://issuer".into(),
             subject: "system:serviceaccount:a:b".into(),
+            audience: None,
         }],
         permissions: ALL.map(str::to_owned).to_vec(),
     };

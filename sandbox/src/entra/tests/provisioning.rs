@@ -17,11 +17,11 @@ use crate::core::{Authority, FaultKind, FaultRule, serve};
 use crate::world::World;
 
 /// A tenant and an AWS that wait to be connected; the engine runs.
-struct Pair {
-    desk: Desk,
+pub(super) struct Pair {
+    pub(super) desk: Desk,
     aws: Arc<Aws>,
-    endpoint: String,
-    token: String,
+    pub(super) endpoint: String,
+    pub(super) token: String,
     /// Service principal id.
     id: String,
     stop: CancellationToken,
@@ -38,7 +38,7 @@ impl Pair {
         Self::of(world()).await
     }
 
-    async fn of(mut world: World) -> Self {
+    pub(super) async fn of(mut world: World) -> Self {
         world.identity_center.enabled = true;
         world.identity_center.external_identity_provider = true;
         let desk = Desk::of(&world).await;
@@ -60,12 +60,12 @@ impl Pair {
         Self { desk, aws, endpoint, token, id, stop }
     }
 
-    fn base(&self) -> String {
+    pub(super) fn base(&self) -> String {
         format!("/servicePrincipals/{}/synchronization", self.id)
     }
 
     /// Creates the job and sets the secrets; answers the job's path.
-    async fn job(&self) -> String {
+    pub(super) async fn job(&self) -> String {
         let base = self.base();
         let templates = self.desk.until(&format!("{base}/templates"), |_| true).await;
         let template = templates["value"][0]["id"].as_str().unwrap();
@@ -92,7 +92,7 @@ impl Pair {
         self.desk.must(204, "PUT", &format!("{}/secrets", self.base()), Some(json!({ "value": all }))).await;
     }
 
-    async fn assign(&self, principal: &str) {
+    pub(super) async fn assign(&self, principal: &str) {
         assert_eq!(self.desk.assign(&self.id, principal).await.0, 201);
         self.desk.settle();
     }
