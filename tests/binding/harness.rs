@@ -72,6 +72,8 @@ pub struct Twin {
     settings: Settings,
     /// Status writes so far.
     pub status_writes: AtomicUsize,
+    /// How often somebody asked to look anew.
+    asked: AtomicUsize,
     _dir: tempfile::TempDir,
 }
 
@@ -141,6 +143,7 @@ impl Twin {
             aws: person,
             settings,
             status_writes: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
             _dir: dir,
         };
         twin.federate(entra, None).await;
@@ -258,6 +261,16 @@ impl Twin {
         Some(outcome)
     }
 
+    /// A person asks to look anew, and the operator does: one pass for which nothing counts that was read before.
+    pub async fn look_anew(&self, operator: &Operator, name: &str) -> Outcome<PermissionSetBindingStatus> {
+        let nth = self.asked.fetch_add(1, Ordering::SeqCst);
+        let asked = format!("asked-{nth}");
+        self.patch(name, &json!({"metadata": {"annotations": {"causeway.dev/reconcile": asked}}})).await;
+        let outcome = self.pass(operator, name).await.unwrap();
+        assert_eq!(outcome.status.last_handled_reconcile_at, Some(asked));
+        outcome
+    }
+
     /// Passes until there is nothing to come back for before the resync; none when the binding is gone.
     pub async fn settle(&self, operator: &Operator, name: &str) -> Option<PermissionSetBindingStatus> {
         self.until(operator, name, |outcome| outcome.next == Next::Resync && outcome.class.is_none()).await
@@ -329,6 +342,15 @@ fn descriptor(dir: &Path) -> Value {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
+}
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < Duration::from_secs(20), "it never came about: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// What a person does: again, until the shared budget has room for it.

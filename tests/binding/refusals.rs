@@ -206,22 +206,29 @@ fn principals_that_are_missing_say_why() {
     });
 }
 
+/// The id of the group that AWS shows under that name. What the operator has read serves it for a moment longer.
+async fn group_id(twin: &Twin, name: &str) -> Option<String> {
+    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+    let list = twin.aws.identitystore.list_groups().identity_store_id(&store);
+    let groups = patiently(|| list.clone().send()).await.groups;
+    groups.into_iter().find(|g| g.display_name() == Some(name)).map(|g| g.group_id)
+}
+
 async fn delete_group(twin: &Twin, name: &str) {
     let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
-    let aws = &twin.aws.identitystore;
-    let groups = aws.list_groups().identity_store_id(&store).send().await.unwrap().groups;
-    let id = groups.iter().find(|g| g.display_name() == Some(name)).unwrap().group_id();
-    aws.delete_group().identity_store_id(&store).group_id(id).send().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let id = group_id(twin, name).await.unwrap();
+    let delete = twin.aws.identitystore.delete_group().identity_store_id(&store).group_id(&id);
+    patiently(|| delete.clone().send()).await;
+    eventually("the group is gone", async || group_id(twin, name).await.is_none()).await;
 }
 
 /// Answers its id.
 async fn create_group(twin: &Twin, name: &str) -> String {
     let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
     let create = twin.aws.identitystore.create_group().identity_store_id(store).display_name(name);
-    let made = create.send().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    made.group_id
+    let id = patiently(|| create.clone().send()).await.group_id;
+    eventually("the group is there", async || group_id(twin, name).await.as_ref() == Some(&id)).await;
+    id
 }
 
 #[test]
