@@ -1,17 +1,20 @@
 //! Carries a plan out, as far as it can be done now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use super::ledger::Ledger;
-use super::observe::Observed;
-use super::principals;
+use super::observe::{Observed, passes};
+use super::{owner, principals};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::Assignment;
 use crate::clients::{CloudError, CloudErrorKind};
 use crate::controllers::context::Context;
+use crate::engine::patience::Sign;
 use crate::engine::plan_assignments::Grant;
 use crate::engine::plan_set::SetStep;
-use crate::engine::tracker::NotNow;
+use crate::engine::tracker::{NotNow, Verb};
 use crate::engine::{Instance, Request, Submitted};
 use crate::problem::Problem;
 use crate::telemetry::Audit;
@@ -58,19 +61,35 @@ struct Hands<'a> {
     turned_away: BTreeSet<String>,
     /// Accounts where AWS denies something.
     denied: BTreeSet<String>,
-    /// The permission set cannot become what it should before somebody does something about it.
-    set_is_stuck: bool,
+    /// What should come before a removal cannot come before somebody does something about it.
+    is_stuck: bool,
+    /// Accounts where removals have waited long enough.
+    overdue: BTreeSet<String>,
+    /// When removals were tried last in vain, by account.
+    last_tried: BTreeMap<String, Timestamp>,
+    /// Accounts where a removal was tried in vain in this pass.
+    in_vain: BTreeSet<String>,
+    /// How it went with the creations that were asked for, by account.
+    creations: BTreeMap<String, Sign>,
+    /// How it went with the removals.
+    removals: BTreeMap<String, Sign>,
 }
 
 impl<'a> Hands<'a> {
-    fn new(instance: &'a Instance, audit: &'a Audit) -> Self {
+    fn new(instance: &'a Instance, owner: &str, audit: &'a Audit) -> Self {
+        let (overdue, last_tried) = instance.waited(owner);
         Self {
             instance,
             audit,
             done: Applied::default(),
             turned_away: BTreeSet::new(),
             denied: BTreeSet::new(),
-            set_is_stuck: false,
+            is_stuck: false,
+            overdue,
+            last_tried,
+            in_vain: BTreeSet::new(),
+            creations: BTreeMap::new(),
+            removals: BTreeMap::new(),
         }
     }
 
@@ -84,7 +103,10 @@ impl<'a> Hands<'a> {
         if self.turned_away.contains(&account) {
             return Go::On;
         }
-        match self.instance.submit(&request, self.audit).await {
+        let overdue = self.overdue.contains(&account);
+        let came = self.instance.submit(&request, overdue, self.audit).await;
+        self.take_note(&request, &came);
+        match came {
             Submitted::Begun => {
                 match request {
                     Request::Create(_) => self.done.creations += 1,
@@ -111,23 +133,93 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// How it goes on the account of a request.
+    fn take_note(&mut self, request: &Request, came: &Submitted) {
+        let account = request.account();
+        let sign = match (request, came) {
+            (_, Submitted::Begun | Submitted::Done) => Sign::Moving,
+            (_, Submitted::NotNow(NotNow::Full)) => Sign::Queued,
+            // What else goes on there ends; where it should have come first, that counts by itself.
+            (Request::Delete(_), Submitted::NotNow(NotNow::Busy)) => Sign::Queued,
+            _ => Sign::Stuck,
+        };
+        let signs = match request {
+            Request::Create(_) => &mut self.creations,
+            Request::Delete(_) => &mut self.removals,
+            Request::Provision { .. } => return,
+        };
+        let known = signs.entry(account.to_owned()).or_insert(sign);
+        if sign == Sign::Moving {
+            *known = sign;
+        }
+        if matches!(request, Request::Delete(_)) && sign == Sign::Stuck {
+            self.in_vain.insert(account.to_owned());
+        }
+    }
+
     fn trouble(&mut self, error: CloudError, doing: &str) {
         self.done.problem.get_or_insert_with(|| Problem::from_cloud(error, doing));
     }
 
+    /// What was tried in vain comes last: it does not hold up the others.
     async fn remove(&mut self, arn: &str, grants: &BTreeSet<Grant>) {
+        let mut grants: Vec<&Grant> = grants.iter().collect();
+        grants.sort_by_key(|g| self.last_tried.get(&g.account).copied());
         for grant in grants {
             if matches!(self.ask(Request::Delete(assignment(arn, grant))).await, Go::Stop) {
                 break;
             }
         }
     }
+
+    /// How it goes on the accounts where removals wait for creations.
+    fn waits(&self, observed: &Observed) -> BTreeMap<String, Sign> {
+        let being_made: BTreeSet<&str> = observed
+            .assigned
+            .running
+            .iter()
+            .filter(|(grant, verb)| **verb == Verb::Create && observed.desired.contains(*grant))
+            .map(|(grant, _)| grant.account.as_str())
+            .collect();
+        let rest = if being_made.is_empty() { unreached(&self.creations) } else { Sign::Queued };
+        let sign = |account: &String| match self.creations.get(account) {
+            _ if being_made.contains(account.as_str()) => Sign::Moving,
+            Some(sign) => *sign,
+            None => rest,
+        };
+        let waiting = observed.plan.remove_later.iter().chain(&observed.unsure);
+        waiting.map(|g| (g.account.clone(), sign(&g.account))).collect()
+    }
+
+    /// How it goes on the accounts where removals were due. What was overdue stays so as long as something is left.
+    fn lags(&self, due: &BTreeSet<Grant>) -> BTreeMap<String, Sign> {
+        let rest = unreached(&self.removals);
+        let sign = |account: &String| match self.removals.get(account) {
+            _ if self.overdue.contains(account) => Sign::Stuck,
+            Some(sign) => *sign,
+            None => rest,
+        };
+        let all = due.iter().map(|g| (g.account.clone(), sign(&g.account)));
+        all.filter(|(_, sign)| *sign != Sign::Moving).collect()
+    }
+}
+
+/// How it goes with what was not reached: its turn comes as long as others come to theirs.
+fn unreached(signs: &BTreeMap<String, Sign>) -> Sign {
+    if signs.values().any(|sign| *sign != Sign::Stuck) { Sign::Queued } else { Sign::Stuck }
 }
 
 /// Removes assignments that are ours: for a clean-up.
-pub async fn remove(instance: &Instance, audit: &Audit, arn: &str, grants: &BTreeSet<Grant>) -> Applied {
-    let mut hands = Hands::new(instance, audit);
+pub async fn remove(
+    instance: &Instance,
+    owner: &str,
+    audit: &Audit,
+    arn: &str,
+    grants: &BTreeSet<Grant>,
+) -> Applied {
+    let mut hands = Hands::new(instance, owner, audit);
     hands.remove(arn, grants).await;
+    instance.note_waits(owner, &hands.lags(grants), &hands.in_vain);
     hands.done
 }
 
@@ -139,33 +231,42 @@ pub async fn apply(
     audit: &Audit,
     context: &Context,
 ) -> Applied {
-    let mut hands = Hands::new(instance, audit);
+    let owner = owner(object, context);
+    let mut hands = Hands::new(instance, &owner, audit);
     if let Some(arn) = observed.set.arn.clone() {
         hands.remove(&arn, &observed.plan.remove).await;
     }
-
-    let mut open = observed.is_open();
-    if open && !observed.set.steps.is_empty() {
-        open = edit(&mut hands, observed).await;
-    }
-    let Some(arn) = observed.set.arn.clone() else { return hands.done };
-
-    // Before anything is created: what is not in the ledger is not ours.
-    let grants = observed.plan.ledger(&observed.ledger.grants);
-    let pins = principals::pins(&observed.ledger, &observed.subjects, &grants);
-    let ledger = Ledger { set_arn: Some(arn.clone()), pins, grants };
-    if let Err(problem) = ledger.write(object, context).await {
-        hands.done.problem = Some(problem);
-        return hands.done;
-    }
-    observed.ledger = ledger;
-    if !open {
-        if hands.set_is_stuck {
-            // What should come first cannot come until somebody acts: a stated removal does not wait for that.
+    if !bring_about(&mut hands, object, observed, context).await && hands.is_stuck {
+        // What should come first cannot come until somebody acts: a stated removal does not wait for that.
+        if let Some(arn) = observed.set.arn.clone() {
             hands.remove(&arn, &observed.plan.remove_later).await;
         }
-        return hands.done;
     }
+    let mut signs = hands.waits(observed);
+    signs.extend(hands.lags(&observed.plan.remove));
+    instance.note_waits(&owner, &signs, &hands.in_vain);
+    hands.done
+}
+
+/// Ledger, permission set and assignments; false when the assignments could not even be begun with.
+async fn bring_about(
+    hands: &mut Hands<'_>,
+    object: &PermissionSetBinding,
+    observed: &mut Observed,
+    context: &Context,
+) -> bool {
+    // The ledger comes before the mark: a marked set without a ledger is one that lost it.
+    let known = observed.set.arn.is_some();
+    let mut recorded = known && record(hands, object, observed, context).await;
+    let mut open = observed.is_open();
+    if open && !observed.set.steps.is_empty() && (recorded || !known || observed.set.marked) {
+        open = edit(hands, observed).await;
+    }
+    if !known {
+        recorded = record(hands, object, observed, context).await;
+    }
+    // What is not in the ledger is not ours, so nothing is created without it.
+    let Some(arn) = observed.set.arn.clone().filter(|_| recorded && open) else { return false };
 
     for account in observed.set.to_provision() {
         let request = Request::Provision { set_arn: arn.clone(), account };
@@ -173,18 +274,51 @@ pub async fn apply(
             break;
         }
     }
-    for grant in &observed.plan.create {
+    // First where a removal waits for it; last what has failed before.
+    let waited_for: BTreeSet<&str> = observed.plan.remove_later.iter().map(|g| g.account.as_str()).collect();
+    let failed: BTreeSet<&Grant> = observed.failures().map(|(grant, _)| grant).collect();
+    let mut create: Vec<&Grant> = observed.plan.create.iter().collect();
+    create.sort_by_key(|g| (failed.contains(g), !waited_for.contains(g.account.as_str())));
+    for grant in create {
         if matches!(hands.ask(Request::Create(assignment(&arn, grant))).await, Go::Stop) {
             break;
         }
     }
-    // Likewise where AWS denies what should come first.
+    // Where AWS denies what should come first, a stated removal does not wait for it.
     let all = hands.denied.len() >= MOST_TURNED_AWAY;
     let denied = |g: &&Grant| all || hands.denied.contains(&g.account);
     let now: BTreeSet<Grant> = observed.plan.remove_later.iter().filter(denied).cloned().collect();
     hands.turned_away.clear();
     hands.remove(&arn, &now).await;
-    hands.done
+    true
+}
+
+/// Writes the ledger; whether it says now what it must say before anything is made.
+async fn record(
+    hands: &mut Hands<'_>,
+    object: &PermissionSetBinding,
+    observed: &mut Observed,
+    context: &Context,
+) -> bool {
+    let Some(arn) = observed.set.arn.clone().filter(|_| observed.recordable) else { return false };
+    let grants = observed.plan.ledger(&observed.ledger.grants);
+    let ledger = if observed.removals_only {
+        Ledger { grants, ..observed.ledger.clone() }
+    } else {
+        Ledger {
+            set_arn: Some(arn),
+            pins: principals::pins(&observed.ledger, &observed.subjects, &grants),
+            unproven: principals::still_unproven(&observed.ledger, &observed.subjects),
+            grants,
+        }
+    };
+    if let Err(problem) = ledger.write(object, context).await {
+        hands.is_stuck |= !passes(&problem);
+        hands.done.problem.get_or_insert(problem);
+        return false;
+    }
+    observed.ledger = ledger;
+    true
 }
 
 /// Edits the set, and asks anew which accounts that made stale; false when not all went well.
@@ -199,7 +333,7 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
     observed.set.arn = edited.set.as_ref().map(|s| s.set.arn.clone());
     observed.set.state = edited.set;
     if let Some(error) = edited.failure {
-        hands.set_is_stuck = is_lasting(&error);
+        hands.is_stuck |= is_lasting(&error);
         let problem = Problem::from_cloud(error, "edit the permission set");
         observed.set.problem = Some(problem);
         return false;
@@ -212,6 +346,7 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
             true
         }
         Err(e) => {
+            hands.is_stuck |= is_lasting(&e);
             observed.set.problem = Some(Problem::from_cloud(e, "ask which accounts are out of date"));
             false
         }
