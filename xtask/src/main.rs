@@ -1,5 +1,6 @@
 //! Causeway's own chores. `cargo xtask` without arguments lists them.
 
+mod fuzz;
 mod generate;
 
 use clap::{Parser, Subcommand};
@@ -19,10 +20,17 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Throw foreign input at every decoder, for longer than `cargo test` does.
+    Fuzz {
+        /// How many inputs each test makes up.
+        #[arg(long, default_value_t = 5_000)]
+        cases: u32,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Gen { check } => generate::run(check),
+        Task::Fuzz { cases } => fuzz::run(cases),
     }
 }

@@ -20,6 +20,8 @@ mod status;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};

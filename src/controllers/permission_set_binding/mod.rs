@@ -6,6 +6,8 @@ mod deadline;
 mod desired;
 mod entra;
 mod evidence;
+#[cfg(test)]
+mod fuzz;
 mod ledger;
 mod observe;
 mod plan;

@@ -6,6 +6,8 @@ mod calls;
 mod cleanup;
 mod desired;
 mod enforce;
+#[cfg(test)]
+mod fuzz;
 mod handoff;
 mod handover;
 mod job;
