@@ -1,11 +1,10 @@
 //! Carries a plan out, as far as it can be done now.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 use super::ledger::Ledger;
 use super::observe::{Observed, passes};
+use super::turns::Turns;
 use super::{owner, principals};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::Assignment;
@@ -63,16 +62,8 @@ struct Hands<'a> {
     denied: BTreeSet<String>,
     /// What should come before a removal cannot come before somebody does something about it.
     is_stuck: bool,
-    /// Accounts where removals have waited long enough.
-    overdue: BTreeSet<String>,
-    /// When removals were tried last in vain, by account.
-    last_tried: BTreeMap<String, Timestamp>,
-    /// Accounts where a removal was tried in vain in this pass.
-    in_vain: BTreeSet<String>,
-    /// How it went with the creations that were asked for, by account.
-    creations: BTreeMap<String, Sign>,
-    /// How it went with the removals.
-    removals: BTreeMap<String, Sign>,
+    /// Whose turn it is.
+    turns: Turns,
 }
 
 impl<'a> Hands<'a> {
@@ -85,11 +76,7 @@ impl<'a> Hands<'a> {
             turned_away: BTreeSet::new(),
             denied: BTreeSet::new(),
             is_stuck: false,
-            overdue,
-            last_tried,
-            in_vain: BTreeSet::new(),
-            creations: BTreeMap::new(),
-            removals: BTreeMap::new(),
+            turns: Turns::new(overdue, last_tried),
         }
     }
 
@@ -103,9 +90,9 @@ impl<'a> Hands<'a> {
         if self.turned_away.contains(&account) {
             return Go::On;
         }
-        let overdue = self.overdue.contains(&account);
+        let overdue = self.turns.overdue.contains(&account);
         let came = self.instance.submit(&request, overdue, self.audit).await;
-        self.take_note(&request, &came);
+        self.turns.note(&request, &came);
         match came {
             Submitted::Begun => {
                 match request {
@@ -133,80 +120,17 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// How it goes on the account of a request.
-    fn take_note(&mut self, request: &Request, came: &Submitted) {
-        let account = request.account();
-        let sign = match (request, came) {
-            (_, Submitted::Begun | Submitted::Done) => Sign::Moving,
-            (_, Submitted::NotNow(NotNow::Full)) => Sign::Queued,
-            // What else goes on there ends; where it should have come first, that counts by itself.
-            (Request::Delete(_), Submitted::NotNow(NotNow::Busy)) => Sign::Queued,
-            _ => Sign::Stuck,
-        };
-        let signs = match request {
-            Request::Create(_) => &mut self.creations,
-            Request::Delete(_) => &mut self.removals,
-            Request::Provision { .. } => return,
-        };
-        let known = signs.entry(account.to_owned()).or_insert(sign);
-        if sign == Sign::Moving {
-            *known = sign;
-        }
-        if matches!(request, Request::Delete(_)) && sign == Sign::Stuck {
-            self.in_vain.insert(account.to_owned());
-        }
-    }
-
     fn trouble(&mut self, error: CloudError, doing: &str) {
         self.done.problem.get_or_insert_with(|| Problem::from_cloud(error, doing));
     }
 
-    /// What was tried in vain comes last: it does not hold up the others.
     async fn remove(&mut self, arn: &str, grants: &BTreeSet<Grant>) {
-        let mut grants: Vec<&Grant> = grants.iter().collect();
-        grants.sort_by_key(|g| self.last_tried.get(&g.account).copied());
-        for grant in grants {
+        for grant in self.turns.of_removals(grants) {
             if matches!(self.ask(Request::Delete(assignment(arn, grant))).await, Go::Stop) {
                 break;
             }
         }
     }
-
-    /// How it goes on the accounts where removals wait for creations.
-    fn waits(&self, observed: &Observed) -> BTreeMap<String, Sign> {
-        let being_made: BTreeSet<&str> = observed
-            .assigned
-            .running
-            .iter()
-            .filter(|(grant, verb)| **verb == Verb::Create && observed.desired.contains(*grant))
-            .map(|(grant, _)| grant.account.as_str())
-            .collect();
-        let rest = if being_made.is_empty() { unreached(&self.creations) } else { Sign::Queued };
-        let sign = |account: &String| match self.creations.get(account) {
-            _ if being_made.contains(account.as_str()) => Sign::Moving,
-            Some(sign) => *sign,
-            None => rest,
-        };
-        let waiting = observed.plan.remove_later.iter().chain(&observed.unsure);
-        waiting.map(|g| (g.account.clone(), sign(&g.account))).collect()
-    }
-
-    /// How it goes on the accounts where removals were due. What was overdue stays so as long as something is left.
-    fn lags(&self, due: &BTreeSet<Grant>) -> BTreeMap<String, Sign> {
-        let rest = unreached(&self.removals);
-        let sign = |account: &String| match self.removals.get(account) {
-            _ if self.overdue.contains(account) => Sign::Stuck,
-            Some(sign) => *sign,
-            None => rest,
-        };
-        let all = due.iter().map(|g| (g.account.clone(), sign(&g.account)));
-        all.filter(|(_, sign)| *sign != Sign::Moving).collect()
-    }
-}
-
-/// How it goes with what was not reached: its turn comes as long as others come to theirs.
-fn unreached(signs: &BTreeMap<String, Sign>) -> Sign {
-    if signs.values().any(|sign| *sign != Sign::Stuck) { Sign::Queued } else { Sign::Stuck }
 }
 
 /// Removes assignments that are ours: for a clean-up.
@@ -218,9 +142,16 @@ pub async fn remove(
     grants: &BTreeSet<Grant>,
 ) -> Applied {
     let mut hands = Hands::new(instance, owner, audit);
+    note_beginning(instance, owner, grants.iter());
     hands.remove(arn, grants).await;
-    instance.note_waits(owner, &hands.lags(grants), &hands.in_vain);
+    instance.note_waits(owner, &hands.turns.lags(grants), &hands.turns.in_vain);
     hands.done
+}
+
+/// Should the pass be cut off, its removals have waited all the same.
+fn note_beginning<'a>(instance: &Instance, owner: &str, grants: impl Iterator<Item = &'a Grant>) {
+    let stuck = grants.map(|g| (g.account.clone(), Sign::Stuck)).collect();
+    instance.note_waits(owner, &stuck, &BTreeSet::new());
 }
 
 /// Carries out what was planned. What fails stops its own side only; nothing is waited for.
@@ -233,6 +164,7 @@ pub async fn apply(
 ) -> Applied {
     let owner = owner(object, context);
     let mut hands = Hands::new(instance, &owner, audit);
+    note_beginning(instance, &owner, observed.waiting().chain(&observed.plan.remove));
     if let Some(arn) = observed.set.arn.clone() {
         hands.remove(&arn, &observed.plan.remove).await;
     }
@@ -242,9 +174,16 @@ pub async fn apply(
             hands.remove(&arn, &observed.plan.remove_later).await;
         }
     }
-    let mut signs = hands.waits(observed);
-    signs.extend(hands.lags(&observed.plan.remove));
-    instance.note_waits(&owner, &signs, &hands.in_vain);
+    let being_made: BTreeSet<&str> = observed
+        .assigned
+        .running
+        .iter()
+        .filter(|(grant, verb)| **verb == Verb::Create && observed.desired.contains(*grant))
+        .map(|(grant, _)| grant.account.as_str())
+        .collect();
+    let mut signs = hands.turns.waits(observed.waiting(), &being_made);
+    signs.extend(hands.turns.lags(&observed.plan.remove));
+    instance.note_waits(&owner, &signs, &hands.turns.in_vain);
     hands.done
 }
 

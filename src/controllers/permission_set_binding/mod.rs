@@ -15,6 +15,7 @@ mod principals;
 mod resolve;
 mod set_side;
 mod status;
+mod turns;
 mod watcher;
 
 use kube::ResourceExt as _;

@@ -275,6 +275,11 @@ impl Observed {
         self.accounts.targets().iter().filter(comes).cloned().collect()
     }
 
+    /// What would be removed, were it not for what should come before or for somebody who could not be looked up.
+    pub fn waiting(&self) -> impl Iterator<Item = &Grant> {
+        self.plan.remove_later.iter().chain(&self.unsure)
+    }
+
     /// Whether anybody may get the set.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -258,7 +258,8 @@ impl Tally {
         let seen = &observed.assigned.observed;
         let failed: BTreeSet<_> = observed.failures().map(|(grant, _)| grant).collect();
         let missing = observed.desired.iter().filter(|g| !seen.contains(*g));
-        let leaving = observed.stated.iter().filter(|g| seen.contains(*g));
+        let gone = |g: &Grant| !seen.contains(g) && !observed.assigned.awaited.contains(g);
+        let leaving = observed.stated.iter().filter(|g| !gone(g));
         let readable =
             |g: &&Grant| !failed.contains(*g) && !observed.assigned.unread.contains_key(&g.principal);
         let unbound = observed.subjects.iter().filter(|s| s.holder().is_none()).count();
