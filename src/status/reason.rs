@@ -35,9 +35,9 @@ reasons! {
     AwaitingHandoff,
     /// A person said that AWS has imported the active certificate.
     Acknowledged,
-    /// `spec.suspend` is true, of the resource or of the federation that it refers to; the message says which.
+    /// `spec.suspend` is true, of the resource or of the federation that it refers to.
     Suspended,
-    /// `spec.mode` is Observe, here or above, and the plan is not empty: see `status.plan`.
+    /// `spec.mode` (of the resource or of its federation), or the operator's mode, is Observe and the plan is not empty: see `status.plan`.
     PlanNotApplied,
     /// The spec cannot be carried out as it is written; the message says what to change.
     InvalidSpec,

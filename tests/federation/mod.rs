@@ -1,5 +1,8 @@
 //! IdentityFederation against both simulated clouds and a real API server.
 
 mod bench;
+mod claims;
 mod crash;
 mod journey;
+mod letting_go;
+mod removals;

@@ -46,10 +46,10 @@ use crate::api::{
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityFederationSpec {
-    /// Enforce carries the plan out; Observe only shows it in status.
+    /// Enforce carries the plan out; Observe only shows it in status, and so do the resources that refer to this federation. What was made in Enforce is not deleted in Observe: such a deletion waits and says so.
     #[serde(default)]
     pub mode: Mode,
-    /// True: nothing is read or written until it is false again.
+    /// True: nothing is read or written in the clouds until it is false again; the ScimConnection and the bindings rest too, and the synchronization job goes on as it is. A deletion is carried out all the same.
     #[serde(default)]
     pub suspend: bool,
     /// What happens to the enterprise application when this resource is deleted. Deleting it ends everybody's access to AWS at once.
@@ -215,7 +215,7 @@ pub struct IdentityCenter {
     pub instance_arn: Option<String>,
     /// The service provider metadata that AWS's console offers for download.
     pub service_provider_metadata: ServiceProviderMetadata,
-    /// SHA-256 thumbprints of the identity provider certificates that AWS has imported.
+    /// SHA-256 thumbprints of the identity provider certificates that AWS has imported. No API of AWS tells, so this is the only memory of it that a cluster rebuilt from Git has: put each one here (in Git, and beforehand for a certificate that is about to be used), or TrustEstablished waits anew for an acknowledgement after the rebuild. The annotation causeway.dev/acknowledge says the same, and is remembered as long as the resource lives or where it stands in Git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), inner(regex(pattern = r"^[0-9a-f]{64}$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -1,11 +1,10 @@
 //! Error bodies of Graph and of the sign-in host, and what they mean (contract Graph 8.2, 8.5).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::clients::http::{Answer, bounded, retry_after};
 use crate::clients::{CloudError, CloudErrorKind, Service};
+use crate::secret::redact;
 
 /// What an error body of Graph says, in whatever shape it came.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,18 +82,9 @@ pub(super) fn login(operation: &'static str, answer: &Answer) -> CloudError {
 
 /// The error without these values, should the service quote what it was sent, as it is or encoded (design rule 6).
 pub(super) fn without(mut error: CloudError, values: &[&str]) -> CloudError {
-    for value in values.iter().filter(|value| value.len() >= 4) {
-        let in_form = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
-        for form in [(*value).to_owned(), in_form, STANDARD.encode(value)] {
-            // The text may have been cut in the middle of the value.
-            let start: String = form.chars().take(12).collect();
-            for text in [&mut error.message, &mut error.code] {
-                if let Some(at) = text.find(&start) {
-                    text.truncate(at);
-                    text.push_str("[redacted]");
-                }
-            }
-        }
+    for value in values {
+        error.message = redact(&error.message, value);
+        error.code = redact(&error.code, value);
     }
     error.message = bounded(&error.message);
     error

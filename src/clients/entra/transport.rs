@@ -437,10 +437,13 @@ mod tests {
         assert!(!shown.contains("s3cr3t-value"), "{shown}");
         let body = json!({"value": [{"key": "BaseAddress", "value": "https://scim"}, {"key": "SecretToken", "value": "tok-0123456789"}]});
         let error = no_answer(Service::Graph, "PUT /x", "bad value tok-0123456789 in request");
-        assert_eq!(without_values(error, Some(&body)).message, "bad value [redacted]");
+        assert_eq!(without_values(error, Some(&body)).message, "bad value [redacted] in request");
         for quoted in ["s3cr3t~val+ue", "s3cr3t%7Eval%2Bue", "czNjcjN0fnZhbCt1ZQ=="] {
             let error = no_answer(Service::Login, "token", &format!("client_secret={quoted} is wrong"));
-            assert_eq!(failure::without(error, &["s3cr3t~val+ue"]).message, "client_secret=[redacted]");
+            assert_eq!(
+                failure::without(error, &["s3cr3t~val+ue"]).message,
+                "client_secret=[redacted] is wrong"
+            );
         }
     }
 
