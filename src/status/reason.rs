@@ -91,7 +91,8 @@ reasons! {
     NotInProvisioningScope,
     /// A principal exists neither in the identity store nor in Entra.
     NotInEntra,
-    /// Another object now carries the name that was bound before; a person must approve it.
+    /// Another object now carries the name that was bound before, or may do so since the ledger was lost; a person must
+    /// approve it.
     PrincipalIdentityChanged,
     /// An account does not exist in the organization or is not active.
     AccountNotFound,

@@ -48,7 +48,7 @@ pub struct IdentityFederationSpec {
     /// Enforce carries the plan out; Observe only shows it in status, and so do the resources that refer to this federation. What was made in Enforce is not deleted in Observe: such a deletion waits and says so.
     #[serde(default)]
     pub mode: Mode,
-    /// True: nothing is read or written in the clouds until it is false again; the ScimConnection rests too, and its synchronization job goes on as it is. A deletion is carried out all the same.
+    /// True: nothing is read or written in the clouds until it is false again; the ScimConnection and the bindings rest too, and the synchronization job goes on as it is. A deletion is carried out all the same.
     #[serde(default)]
     pub suspend: bool,
     /// What happens to the enterprise application when this resource is deleted. Deleting it ends everybody's access to AWS at once.

@@ -21,7 +21,7 @@ proptest! {
         }
         let named = desired::accounts(&object);
         prop_assert!(named.iter().all(|id| id.len() == 12));
-        let told = status::suspended(&object, Timestamp::UNIX_EPOCH);
+        let told = status::suspended(&object, None, Timestamp::UNIX_EPOCH);
         prop_assert_eq!(told.observed_generation, object.metadata.generation);
     }
 }
