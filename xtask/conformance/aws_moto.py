@@ -1,5 +1,5 @@
-"""The same questions to moto's server: keys, types and error codes of the answers are compared with the sandbox's. Every
-difference stands in `moto-differences.toml` with its reason."""
+"""The same questions to moto's server: keys, types and error codes of the answers are compared with the sandbox's.
+Every difference stands in `moto-differences.toml` with its reason."""
 
 import datetime
 import os
@@ -47,7 +47,7 @@ def moto(url):
         aws.accounts.append(account)
     aws.organization("EnableAWSServiceAccess", ServicePrincipal="sso.amazonaws.com")
     policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}]}'
-    trust = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
+    trust = policy.replace('"Resource":"*"', '"Principal":{"AWS":"*"}').replace("s3:ListBucket", "sts:AssumeRole")
     aws.call("iam", "CreateRole", RoleName="operations", AssumeRolePolicyDocument=trust)
     for name, path in (("engineers-extra", "/"), ("engineers-boundary", "/boundaries/")):
         aws.call("iam", "CreatePolicy", PolicyName=name, Path=path, PolicyDocument=policy)

@@ -4,56 +4,17 @@ import base64
 import datetime
 import json
 
-from entra_sdk import LIMITED, Tenant, get, loop, model, refused, refused_token, sdk_class, until
-from harness import Suite, equal
-from msgraph.generated.models.o_data_errors.o_data_error import ODataError
+import entra_provisioning
+from entra_sdk import LIMITED, Tenant, get, model, refused, refused_token, sdk_class, until
+from entra_suite import application, check, control, gone, graph, made, principal, suite, tenant, there
+from harness import equal
 from msgraph_core.requests.batch_request_content import BatchRequestContent
 from msgraph_core.requests.batch_request_item import BatchRequestItem
 from msgraph_core.tasks.page_iterator import PageIterator
 
-suite = Suite("msgraph-sdk", {"graph", "login"})
-control = suite.control
-tenant = Tenant(suite.descriptor)
-graph = tenant.graph
 IDENTITY_CENTER = "21ed01d2-ec13-4e9e-86c1-cd546719ebc4"
 NOBODY = "00000000-0000-4000-8000-000000000000"
 EVENTUAL = {"ConsistencyLevel": "eventual"}
-principals = graph.service_principals
-
-
-def check(title):
-    def run(function):
-        suite.check(title)(lambda: loop.run_until_complete(function()))
-
-    return run
-
-
-async def there(*builders):
-    """Whether all of them are."""
-    for builder in builders:
-        await builder.get()
-    return True
-
-
-async def gone(*builders):
-    """Whether all of them are."""
-    for builder in builders:
-        try:
-            await builder.get()
-        except ODataError as error:
-            equal(error.error.code, "Request_ResourceNotFound")
-        else:
-            return False
-    return True
-
-
-class Made:
-    """What earlier checks have made."""
-
-    application = app_id = principal = assignment = job = None
-
-
-made = Made()
 
 
 @check("a token is issued for the right secret, and for no other")
@@ -169,7 +130,7 @@ async def _():
     both = await template.instantiate.post(body)
     made.application, made.app_id = both.application.id, both.application.app_id
     made.principal = both.service_principal.id
-    one = principals.by_service_principal_id(made.principal)
+    one = principal()
     shown = await until("the service principal", one.get, in_a_row=5)
     equal((shown.app_id, shown.application_template_id), (made.app_id, IDENTITY_CENTER))
     await until("the application", graph.applications.by_application_id(made.application).get, in_a_row=5)
@@ -179,14 +140,6 @@ async def _():
     equal((await graph.service_principals_with_app_id(made.app_id).get()).id, made.principal)
     by_name = f"applicationTemplateId eq '{IDENTITY_CENTER}' and displayName eq 'AWS'"
     equal(len((await get(graph.applications, filter=by_name)).value), 1)
-
-
-def application():
-    return graph.applications.by_application_id(made.application)
-
-
-def principal():
-    return principals.by_service_principal_id(made.principal)
 
 
 @check("identifiers and reply URLs, once the mode is SAML")
@@ -238,9 +191,7 @@ async def _():
     assert all(k.key is None for k in (await principal().get()).key_credentials), "the key shows only when selected"
     await principal().patch(model("ServicePrincipal", preferred_token_signing_key_thumbprint=thumbprint))
     await until("it is active", keys, lambda p: p.preferred_token_signing_key_thumbprint == thumbprint)
-    url = f"{tenant.entra['authority']}/{tenant.entra['tenantId']}/federationmetadata/2007-06/federationmetadata.xml"
-    answer = await tenant.http.get(url, params={"appid": made.app_id})
-    assert base64.b64encode(certificate.key).decode() in answer.text
+    assert base64.b64encode(certificate.key).decode() in await tenant.federation_metadata(made.app_id)
     for builder, name in ((principal().remove_key, "RemoveKey"), (principal().remove_password, "RemovePassword")):
         kind = sdk_class(f"service_principals.item.{name[:6].lower()}_{name[6:].lower()}", f"{name}PostRequestBody")
         await refused("InternalServerError", builder.post(kind(key_id=certificate.key_id)), 500)
@@ -319,168 +270,14 @@ async def _():
         equal([o.id for o in (await builder.owners.get()).value], [me.id])
 
 
-SYNC = "service_principals.item.synchronization"
-
-
-def sync():
-    return principal().synchronization
-
-
-def job():
-    return sync().jobs.by_synchronization_job_id(made.job)
-
-
-def secret(key, value):
-    return model(
-        "SynchronizationSecretKeyStringValuePair",
-        key=sdk_class("models", "SynchronizationSecret")(key),
-        value=value,
-    )
-
-
-@check("provisioning: the template, credentials that are tried, a job")
-async def _():
-    metadata = f"{tenant.entra['authority']}/{tenant.entra['tenantId']}/federationmetadata/2007-06/federationmetadata.xml"
-    xml = (await tenant.http.get(metadata, params={"appid": made.app_id})).text
-    control.post("/console/aws/external-identity-provider", {"metadataXml": xml})
-    made.scim = control.post("/console/aws/automatic-provisioning")
-    templates = await until("templates", sync().templates.get, lambda t: len(t.value) == 1)
-    template = templates.value[0]
-    assert template.default and template.schema.synchronization_rules, "a template carries its schema"
-    equal((await sync().templates.by_synchronization_template_id(template.id).get()).id, template.id)
-    good = [secret("BaseAddress", made.scim["endpoint"]), secret("SecretToken", made.scim["token"])]
-    bad = [secret("BaseAddress", made.scim["endpoint"]), secret("SecretToken", "wrong")]
-    body = sdk_class(f"{SYNC}.jobs.validate_credentials", "ValidateCredentialsPostRequestBody")
-    await sync().jobs.validate_credentials.post(body(template_id=template.id, credentials=good))
-    code = "SystemForCrossDomainIdentityManagementCredentialValidationUnavailable"
-    await refused(code, sync().jobs.validate_credentials.post(body(template_id=template.id, credentials=bad)), 400)
-    equal((await sync().jobs.get()).value, [])
-    created = await sync().jobs.post(model("SynchronizationJob", template_id=template.id))
-    made.job = created.id
-    equal((created.schedule.state.value, created.status.code.value), ("Disabled", "NotConfigured"))
-    await until("the job", job().get, in_a_row=5)
-    equal([j.id for j in (await sync().jobs.get()).value], [made.job])
-    put = sdk_class(f"{SYNC}.secrets", "SecretsPutRequestBody")
-    await sync().secrets.put(put(value=[*good, secret("SyncAll", "false")]))
-    path = f"/servicePrincipals/{made.principal}/synchronization/secrets"
-    shown = {s["key"]: s["value"] for s in (await tenant.raw("GET", path))["value"]}
-    equal((shown["SecretToken"], shown["BaseAddress"]), ("*", made.scim["endpoint"]))
-    saved = sdk_class(f"{SYNC}.jobs.item.validate_credentials", "ValidateCredentialsPostRequestBody")
-    await job().validate_credentials.post(saved(use_saved_credentials=True))
-    setting = model("KeyValuePair", name="AllowDefaultEntitlement", value="false")
-    await job().patch(model("SynchronizationJob", synchronization_job_settings=[setting]))
-    equal([s.name for s in (await job().get()).synchronization_job_settings], ["AllowDefaultEntitlement"])
-
-
-@check("provisioning: the schema is replaced as a whole, and there is no PATCH")
-async def _():
-    schema = await job().schema.get()
-    (rule,) = schema.synchronization_rules
-    users = next(m for m in rule.object_mappings if m.source_object_name == "User")
-    names = [a.target_attribute_name for a in users.attribute_mappings]
-    assert {"userName", "externalId", "name.givenName", "name.familyName"} <= set(names), names
-    await refused("UnknownError", job().schema.patch(schema), 404)
-    path = f"/servicePrincipals/{made.principal}/synchronization/jobs/{made.job}/schema"
-    whole = await tenant.raw("GET", path)
-    groups = next(m for m in whole["synchronizationRules"][0]["objectMappings"] if m["sourceObjectName"] == "Group")
-    groups["enabled"] = False
-    await tenant.raw("PUT", path, whole)
-    changed = await job().schema.get()
-    enabled = {m.source_object_name: m.enabled for m in changed.synchronization_rules[0].object_mappings}
-    equal(enabled, {"User": True, "Group": False})
-    await job().schema.delete()
-    whole = await tenant.raw("GET", path)
-    assert all(m["enabled"] for m in whole["synchronizationRules"][0]["objectMappings"])
-    body = sdk_class(f"{SYNC}.jobs.item.schema.parse_expression", "ParseExpressionPostRequestBody")
-    found = await job().schema.parse_expression.post(body(expression="Join(\" \", [givenName], [surname])"))
-    equal((found.parsing_succeeded, found.parsed_expression.name), (True, "Join"))
-    equal((await job().schema.parse_expression.post(body(expression="Join("))).parsing_succeeded, False)
-
-
-def users_at_aws():
-    return {u["userName"]: u for u in control.get("/state/aws")["identityCenter"]["users"]}
-
-
-@check("provisioning: a job is started, people and groups arrive, and it is paused and restarted")
-async def _():
-    await job().start.post()
-    first = await job().get()
-    equal(first.schedule.state.value, "Active")
-    await until("the first cycle", job().get, lambda j: j.status.code.value == "Active")
-    shown = await job().get()
-    equal(shown.status.last_execution.state.value, "Succeeded")
-    equal({p.key: p.value for p in shown.status.synchronized_entry_count_by_type}["User to User"], 1)
-    equal(set(users_at_aws()), {"ada@acme.example"})
-    await job().pause.post()
-    equal((await job().get()).status.code.value, "Paused")
-    body = sdk_class(f"{SYNC}.jobs.item.restart", "RestartPostRequestBody")
-    scope = sdk_class("models", "SynchronizationJobRestartScope")
-    criteria = model("SynchronizationJobRestartCriteria", reset_scope=scope.Full)
-    await job().restart.post(body(criteria=criteria))
-    await until("active again", job().get, lambda j: j.status.code.value == "Active")
-
-
-@check("provisioning: one person, and one group with a member, on demand")
-async def _():
-    (auditors,) = (await get(graph.groups, filter="displayName eq 'aws-auditors'")).value
-    ben = await graph.users.by_user_id("ben@acme.example").get()
-    role = next(r for r in (await principal().get()).app_roles if r.display_name == "User")
-    assignment = {"principal_id": auditors.id, "resource_id": made.principal, "app_role_id": role.id}
-    await principal().app_role_assigned_to.post(model("AppRoleAssignment", **assignment))
-    control.advance(60)
-    rule = (await job().schema.get()).synchronization_rules[0].id
-    body = sdk_class(f"{SYNC}.jobs.item.provision_on_demand", "ProvisionOnDemandPostRequestBody")
-
-    async def demand(identity, kind, members=()):
-        links = model(
-            "SynchronizationLinkedObjects",
-            members=[model("SynchronizationJobSubject", object_id=m, object_type_name="User") for m in members],
-        )
-        subject = model("SynchronizationJobSubject", object_id=identity, object_type_name=kind)
-        subject.links = links if members else None
-        parameters = model("SynchronizationJobApplicationParameters", rule_id=rule, subjects=[subject])
-        answer = await job().provision_on_demand.post(body(parameters=[parameters]))
-        json.loads(answer.value)
-        return json.loads(answer.key)["result"]
-
-    async def done():
-        return await demand(ben.id, "User")
-
-    equal(await done(), "Success")
-    assert "ben@acme.example" in users_at_aws()
-    equal(await done(), "Skipped")
-    equal(await demand(auditors.id, "Group", [ben.id]), "Success")
-    groups = {g["displayName"]: g["members"] for g in control.get("/state/aws")["identityCenter"]["groups"]}
-    equal(groups["aws-auditors"], ["ben@acme.example"])
-    lena = await graph.users.by_user_id("lena@acme.example").get()
-    equal(await demand(lena.id, "User"), "Skipped")
-    # Five calls in ten seconds (the SDK would wait and ask again).
-    path = f"/servicePrincipals/{made.principal}/synchronization/jobs/{made.job}/provisionOnDemand"
-    plain = Tenant(suite.descriptor, retries=False)
-    await refused("BadRequest", plain.raw("POST", path, {"parameters": []}), 400)
-    await refused("TooManyRequests", plain.raw("POST", path, {"parameters": []}), 429)
-
-
-@check("provisioning: bad credentials end in quarantine, good ones and a start lift it")
-async def _():
-    control.advance(60)
-    put = sdk_class(f"{SYNC}.secrets", "SecretsPutRequestBody")
-    address = secret("BaseAddress", made.scim["endpoint"])
-    await sync().secrets.put(put(value=[address, secret("SecretToken", "wrong")]))
-    control.advance(2400)
-    shown = await until("quarantine", job().get, lambda j: j.status.code.value == "Quarantine")
-    equal(shown.status.quarantine.reason.value, "EncounteredQuarantineException")
-    await sync().secrets.put(put(value=[address, secret("SecretToken", made.scim["token"])]))
-    await job().start.post()
-    await until("active", job().get, lambda j: j.status.code.value == "Active" and j.status.quarantine is None)
-    await job().delete()
-    await refused("JobNotFound", job().get(), 404)
+entra_provisioning.run()
 
 
 @check("claims mapping policies are made, attached, found and detached")
 async def _():
     policies = graph.policies.claims_mapping_policies
-    entry = {"Source": "user", "ID": "mail", "SamlClaimType": "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"}
+    name_id = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"
+    entry = {"Source": "user", "ID": "mail", "SamlClaimType": name_id}
     definition = {"ClaimsMappingPolicy": {"Version": 1, "IncludeBasicClaimSet": "true", "ClaimsSchema": [entry]}}
     wanted = {"display_name": "aws", "is_organization_default": False}
     policy = await policies.post(model("ClaimsMappingPolicy", definition=[json.dumps(definition)], **wanted))

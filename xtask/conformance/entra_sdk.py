@@ -65,6 +65,12 @@ class Tenant:
         found = await self.adapter.send_primitive_async(request, "bytes", {"XXX": ODataError})
         return json.loads(found) if found else None
 
+    async def federation_metadata(self, app_id):
+        """The document that everybody may read."""
+        host, directory = self.entra["authority"], self.entra["tenantId"]
+        url = f"{host}/{directory}/federationmetadata/2007-06/federationmetadata.xml"
+        return (await self.http.get(url, params={"appid": app_id})).text
+
 
 def refused_token(tenant, code, **wrong):
     try:

@@ -63,16 +63,14 @@ def journey():
     assignment = {"principalId": ada, "resourceId": made["servicePrincipal"]["id"], "appRoleId": role}
     patiently("POST", f"{principal}/appRoleAssignedTo", assignment)
     control.advance(60)
-    entra = tenant.entra
-    url = f"{entra['authority']}/{entra['tenantId']}/federationmetadata/2007-06/federationmetadata.xml"
-    answer = loop.run_until_complete(tenant.http.get(url, params={"appid": made["application"]["appId"]}))
-    control.post("/console/aws/external-identity-provider", {"metadataXml": answer.text})
+    metadata = loop.run_until_complete(tenant.federation_metadata(made["application"]["appId"]))
+    control.post("/console/aws/external-identity-provider", {"metadataXml": metadata})
     scim = control.post("/console/aws/automatic-provisioning")
     for name in (ADA, BEN):
         user = {"userName": name, "displayName": name, "name": {"givenName": "A", "familyName": "B"}}
         headers = {"Authorization": f"Bearer {scim['token']}"}
         loop.run_until_complete(tenant.http.post(f"{scim['endpoint']}/Users", json=user, headers=headers))
-    return made["application"]["appId"], answer.text
+    return made["application"]["appId"], metadata
 
 
 app_id, metadata = journey()
@@ -109,8 +107,8 @@ def _():
     root = etree.fromstring(genuine)
     found = XMLVerifier().verify(root, x509_cert=pem(published), id_attribute="ID", expect_config=STRICT)
     equal(found.signed_xml.tag, f"{{{NS['a']}}}Assertion")
-    equal(found.signed_xml.find(".//a:NameID", NS).text, ADA)
-    equal(found.signed_xml.find(".//a:NameID", NS).get("Format"), "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress")
+    name = found.signed_xml.find(".//a:NameID", NS)
+    equal((name.text, name.get("Format")), (ADA, "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"))
     (signature,) = root.findall(".//d:Signature", NS)
     equal(signature.getparent().tag, f"{{{NS['a']}}}Assertion")
     equal(signature.find(".//d:CanonicalizationMethod", NS).get("Algorithm"), "http://www.w3.org/2001/10/xml-exc-c14n#")
