@@ -6,6 +6,7 @@ mod backoff;
 pub mod context;
 pub mod identity_federation;
 mod managed;
+mod marks;
 mod outcome;
 pub mod permission_set_binding;
 mod related;

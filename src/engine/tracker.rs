@@ -389,7 +389,8 @@ impl Failure {
             return Duration::ZERO;
         }
         let delay = first.saturating_mul(2u32.saturating_pow(self.times.min(30))).min(longest);
-        delay.saturating_sub(now.duration_since(at).unsigned_abs())
+        // Another clock may be ahead of ours: then it began now.
+        delay.saturating_sub(Duration::try_from(now.duration_since(at)).unwrap_or_default())
     }
 }
 

@@ -219,7 +219,8 @@ impl Instance {
             .await?
             .into_iter()
             .filter(|item| item.status != Some(StatusWord::Running))
-            .filter_map(|item| Some((item.created?, item.id)))
+            // AWS's clock may be ahead of ours.
+            .filter_map(|item| Some((item.created?.min(now), item.id)))
             .filter(|(at, _)| !older(*at, RECENT, now))
             .collect();
         recent.sort();

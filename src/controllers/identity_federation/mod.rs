@@ -27,6 +27,7 @@ mod plan_assignments_tests;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::desired::marks;
 use super::absences::Absences;
 use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
 use crate::controllers::context::Context;

@@ -13,6 +13,7 @@ use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
 pub use crate::clients::entra::applications::{AppRole, Application, ServicePrincipal};
 pub use crate::clients::entra::assignments::{AppRoleAssignment, DEFAULT_ROLE};
 pub use crate::clients::entra::certificates::SigningCertificate;
+use crate::controllers::marks;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
@@ -84,9 +85,13 @@ pub async fn locate(
                     Class::Blocked,
                     Reason::OwnedByOther,
                     format!(
-                        "application {} carries the mark of {stranger}; nothing is written. Delete that resource (or \
-                         the line in the application's notes, if it is a leftover) or name another application",
-                        application.app_id
+                        "application {} carries the mark of {stranger}; nothing is written. {}",
+                        application.app_id,
+                        marks::of_another_installation(&desired.mark, stranger).unwrap_or_else(|| {
+                            "Delete that resource (or the line in the application's notes, if it is a leftover) or \
+                             name another application"
+                                .to_owned()
+                        })
                     ),
                 ));
             }

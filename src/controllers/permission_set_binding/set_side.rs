@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::Ledger;
 use crate::clients::aws::permission_sets::SetEdit;
+use crate::controllers::marks;
 use crate::engine::plan_set::{DesiredSet, OWNER_TAG, ObservedSet, Refusal, SetStep, plan_set};
 use crate::engine::{FailedWork, Instance};
 use crate::problem::{Class, Problem};
@@ -65,7 +66,7 @@ impl SetSide {
         match plan_set(wanted, side.state.as_ref()) {
             Ok(steps) => side.steps = steps,
             Err(refusal) => {
-                side.problem = Some(refused(&wanted.name, &refusal));
+                side.problem = Some(refused(&wanted.name, &wanted.owner, &refusal));
                 // A set that is not ours holds nothing of ours, unless it only lost its mark: what the ledger has of
                 // it is still ours to remove.
                 if refusal != Refusal::NotAdopted || ledger.set_arn != side.arn {
@@ -118,13 +119,16 @@ impl SetSide {
     }
 }
 
-fn refused(name: &str, refusal: &Refusal) -> Problem {
+fn refused(name: &str, own: &str, refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::OwnedByOther(owner) => Problem::new(
             Class::Guarded,
             Reason::OwnedByOther,
             format!(
-                "permission set {name} belongs to {owner} (its tag causeway.dev/owner): choose another name, or delete that owner's binding first"
+                "permission set {name} belongs to {owner} (its tag causeway.dev/owner): {}",
+                marks::of_another_installation(own, owner).unwrap_or_else(|| {
+                    "choose another name, or delete that owner's binding first".to_owned()
+                })
             ),
         ),
         Refusal::NotAdopted => Problem::new(

@@ -11,7 +11,7 @@ use super::foreign::Foreign;
 use super::observe::Observed;
 use super::plan;
 use super::status::Draft;
-use super::{memory, resolve};
+use super::{memory, ownership, resolve};
 use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus};
 use crate::clients::CloudError;
@@ -135,6 +135,7 @@ async fn delete(
         }
     };
     absences.seen(&uid);
+    ownership::check(&calls, &federation, context).await?;
     let plan = plan::deletion(&job);
     let hand = Hand {
         calls: &calls,

@@ -14,6 +14,7 @@ mod handover;
 mod job;
 mod memory;
 mod observe;
+mod ownership;
 mod plan;
 mod resolve;
 mod schema;
@@ -158,6 +159,7 @@ impl ScimConnectionReconciler {
         if plan.is_empty() {
             return Ok(());
         }
+        ownership::check(&calls, &federation, context).await?;
         let hand = Hand {
             calls: &calls,
             audit: enforce::audit(object, &namespace, &plan),
