@@ -12,7 +12,7 @@ mod tls;
 
 pub use call::{CallMeta, Handled, Refusal};
 pub use clock::Clock;
-pub use faults::{FaultKind, FaultRule, Faults, Verdict};
+pub use faults::{Damage, FaultKind, FaultRule, Faults, Manner, Verdict};
 pub use ids::Ids;
 pub(crate) use journal::lock;
 pub use journal::{Counter, Counters, Entry, Journal};
