@@ -183,7 +183,7 @@ impl Instance {
                 Err(e) => return Err(e),
             }
             if let Some(target) = &running.target {
-                self.forget_reading(target);
+                self.forget_reading(verb, target);
             }
         }
         Ok(())
@@ -274,7 +274,7 @@ impl Instance {
                 tracker.began(ticket, id, progress, now);
                 drop(tracker);
                 if ended {
-                    self.forget_reading(&target);
+                    self.forget_reading(verb, &target);
                 }
                 Submitted::Begun
             }
@@ -336,7 +336,7 @@ impl Instance {
 
     fn note(&self, verb: Verb, id: String, told: Told, since: jiff::Timestamp) {
         if let (Some(target), false) = (&told.target, told.progress == Progress::Running) {
-            self.forget_reading(target);
+            self.forget_reading(verb, target);
         }
         // A deletion that fails because there is nothing to delete has done what was asked (contract aws 1.6).
         let gone = verb == Verb::Delete && matches!(&told.progress, Progress::Failed(why) if is_absence(why));

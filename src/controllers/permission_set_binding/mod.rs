@@ -2,6 +2,7 @@
 
 mod apply;
 mod cleanup;
+mod deserted;
 mod desired;
 mod entra;
 mod ledger;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entra::Directory;
 use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
-use super::{desired, resolve};
+use super::{deserted, desired, resolve};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::PrincipalId;
 use crate::clients::aws::permission_sets::SetEdit;
@@ -135,6 +135,7 @@ pub async fn observe(
         }
         observed.plan = plan_assignments(&observed.facts());
     }
+    deserted::leave_out(&mut observed, instance).await;
     observed
 }
 
