@@ -19,7 +19,7 @@ fn lease(world: &TestWorld) -> String {
 }
 
 /// Gives the operator's service account its rights, and answers a kubeconfig that speaks as it.
-async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
+pub async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
     // Worlds share the cluster: each has a lease of its own.
     let rbac = RBAC
         .replace("causeway-leader", &format!("causeway-leader-{}", world.namespace))
@@ -34,11 +34,12 @@ async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
     cluster().await.service_account_kubeconfig("causeway-system", "causeway", dir).await.unwrap()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u16) -> Operator {
+/// Starts an operator with short times, which takes part in the election of this world.
+pub fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u16) -> Operator {
     let listen = format!("127.0.0.1:{port}");
     let lease = lease(world);
     let more = [

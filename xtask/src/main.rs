@@ -1,5 +1,6 @@
 //! Causeway's own chores. `cargo xtask` without arguments lists them.
 
+mod faults;
 mod generate;
 
 use clap::{Parser, Subcommand};
@@ -19,10 +20,17 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
+    Faults {
+        /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Gen { check } => generate::run(check),
+        Task::Faults { only } => faults::run(&only),
     }
 }
