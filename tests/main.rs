@@ -4,6 +4,7 @@
 mod architecture;
 mod binding;
 mod clients;
+mod faults;
 mod federation;
 mod frame;
 mod journey;

@@ -88,7 +88,7 @@ impl Descriptor {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Shell lines that point the AWS CLI, boto3, kubectl and curl at the sandbox.
+    /// Shell lines that point the AWS CLI, boto3, kubectl, curl and the operator at the sandbox.
     #[must_use]
     pub fn shell(&self) -> String {
         let ca = self.ca_file.display().to_string();
@@ -102,16 +102,25 @@ impl Descriptor {
             ("AWS_CA_BUNDLE", ca.clone()),
             ("SANDBOX_GRAPH", self.entra.graph.clone()),
             ("SANDBOX_AUTHORITY", self.entra.authority.clone()),
-            ("SANDBOX_CA", ca),
+            ("SANDBOX_CA", ca.clone()),
             ("SANDBOX_CONTROL", self.control.clone()),
+            ("SANDBOX_CLIENT_SECRET", self.entra.client_secret.clone()),
+            // The operator's own settings: `causeway run` then means this world and no other.
+            ("CAUSEWAY_GRAPH_URL", self.entra.graph.clone()),
+            ("CAUSEWAY_AUTHORITY_URL", self.entra.authority.clone()),
+            ("CAUSEWAY_SCIM_HOSTS", self.aws.endpoint.trim_start_matches("https://").to_owned()),
+            ("CAUSEWAY_CA_FILE", ca),
         ];
         if let Some(kubeconfig) = &self.kubeconfig {
             lines.push(("KUBECONFIG", kubeconfig.display().to_string()));
         }
-        lines
-            .into_iter()
-            .map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''")))
-            .collect()
+        let quoted = |value: &str| format!("'{}'", value.replace('\'', r"'\''"));
+        let mut text: String =
+            lines.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect();
+        if let Some(folder) = self.kubectl.as_deref().and_then(Path::parent) {
+            text.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder.display().to_string())));
+        }
+        text
     }
 }
 

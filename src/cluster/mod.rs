@@ -40,23 +40,29 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, Box<dyn std::er
 /// # Errors
 /// Certificates or keys that cannot be used.
 pub fn calls(config: &Config, observer: &Arc<dyn CallObserver>) -> kube::Result<Client> {
+    Ok(observed::observed(short(config)?, CALL_TIMEOUT, Arc::clone(observer)))
+}
+
+/// A client for watches, and for the lists that they begin with.
+///
+/// # Errors
+/// Certificates or keys that cannot be used.
+pub fn watches(config: &Config, observer: &Arc<dyn CallObserver>) -> kube::Result<Client> {
+    let mut long = config.clone();
+    long.connect_timeout = Some(CONNECT_TIMEOUT);
+    long.read_timeout = Some(WATCH_TIMEOUT);
+    long.default_retry = false;
+    let long = Client::try_from(long)?;
+    Ok(observed::observed_watches(long, short(config)?, CALL_TIMEOUT, Arc::clone(observer)))
+}
+
+/// A client whose calls are over soon.
+fn short(config: &Config) -> kube::Result<Client> {
     let mut config = config.clone();
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(CALL_TIMEOUT);
     config.write_timeout = Some(CALL_TIMEOUT);
     config.reset_reader_on_write = true;
     config.default_retry = false;
-    Ok(observed::observed(Client::try_from(config)?, Arc::clone(observer)))
-}
-
-/// A client for watches.
-///
-/// # Errors
-/// Certificates or keys that cannot be used.
-pub fn watches(config: &Config, observer: &Arc<dyn CallObserver>) -> kube::Result<Client> {
-    let mut config = config.clone();
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(WATCH_TIMEOUT);
-    config.default_retry = false;
-    Ok(observed::observed(Client::try_from(config)?, Arc::clone(observer)))
+    Client::try_from(config)
 }

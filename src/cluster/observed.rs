@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Uri};
 use kube::Client;
@@ -8,16 +8,42 @@ use tower::service_fn;
 
 use crate::clients::{Call, CallObserver, Service};
 
-/// A client that reports each request of `inner`. A request is not sent before the observer lets it pass.
-pub(super) fn observed(inner: Client, observer: Arc<dyn CallObserver>) -> Client {
+/// A client that reports each request of `inner`. A request is not sent before the observer lets it pass, and its
+/// answer must begin within `limit`.
+pub(super) fn observed(inner: Client, limit: Duration, observer: Arc<dyn CallObserver>) -> Client {
     let namespace = inner.default_namespace().to_owned();
+    through(namespace, move |_| inner.clone(), limit, observer)
+}
+
+/// The same, with one client for watches and another for everything else: a list that breaks off must not be waited
+/// for as long as a watch may be silent.
+pub(super) fn observed_watches(
+    watches: Client,
+    others: Client,
+    limit: Duration,
+    observer: Arc<dyn CallObserver>,
+) -> Client {
+    let namespace = watches.default_namespace().to_owned();
+    let pick = move |uri: &Uri| if is_watch(uri) { watches.clone() } else { others.clone() };
+    through(namespace, pick, limit, observer)
+}
+
+fn through(
+    namespace: String,
+    pick: impl Fn(&Uri) -> Client + Send + 'static,
+    limit: Duration,
+    observer: Arc<dyn CallObserver>,
+) -> Client {
     let service = service_fn(move |request: Request<Body>| {
-        let (inner, observer) = (inner.clone(), Arc::clone(&observer));
+        let (inner, observer) = (pick(request.uri()), Arc::clone(&observer));
         async move {
             let call = call(request.method(), request.uri());
             observer.before(&call).await;
             let start = Instant::now();
-            let answer = inner.send(request).await;
+            let answer = match tokio::time::timeout(limit, inner.send(request)).await {
+                Ok(answer) => answer,
+                Err(late) => Err(kube::Error::Service(late.into())),
+            };
             let status = answer.as_ref().map_or(0, |a| a.status().as_u16());
             observer.after(&call, status, start.elapsed()).await;
             answer
@@ -26,11 +52,14 @@ pub(super) fn observed(inner: Client, observer: Arc<dyn CallObserver>) -> Client
     Client::new(service, namespace)
 }
 
+fn is_watch(uri: &Uri) -> bool {
+    uri.query().is_some_and(|q| q.split('&').any(|p| p == "watch=true" || p == "watch=1"))
+}
+
 fn call(method: &Method, uri: &Uri) -> Call {
     let resource = resource(uri.path());
-    let watch = uri.query().is_some_and(|q| q.split('&').any(|p| p == "watch=true" || p == "watch=1"));
     let verb = match (method.as_str(), resource.named) {
-        ("GET", false) if watch => "WATCH",
+        ("GET", false) if is_watch(uri) => "WATCH",
         ("GET", false) => "LIST",
         (verb, _) => verb,
     };
@@ -68,7 +97,6 @@ fn resource(path: &str) -> Resource {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::time::Duration;
 
     use k8s_openapi::api::core::v1::ConfigMap;
     use kube::Api;
@@ -100,6 +128,8 @@ mod tests {
         }
     }
 
+    const LIMIT: Duration = Duration::from_secs(15);
+
     /// Lets reads pass and never a write.
     #[derive(Debug)]
     struct NoWrites;
@@ -123,7 +153,7 @@ mod tests {
             let body = Body::from(br#"{"kind":"Status","code":404,"reason":"NotFound"}"#.to_vec());
             std::future::ready(http::Response::builder().status(404).body(body))
         });
-        let client = observed(Client::new(server, "default"), Arc::new(NoWrites));
+        let client = observed(Client::new(server, "default"), LIMIT, Arc::new(NoWrites));
         let maps = Api::<ConfigMap>::namespaced(client, "a");
         let map = ConfigMap::default();
         let (params, patch) = (PatchParams::apply("causeway"), Patch::Apply(&map));
@@ -131,5 +161,43 @@ mod tests {
         tokio::time::timeout(Duration::from_millis(100), write).await.unwrap_err();
         assert!(maps.get_opt("m").await.unwrap().is_none());
         assert_eq!(*seen.lock().unwrap(), [Method::GET], "the write must not have got through");
+    }
+
+    #[tokio::test]
+    async fn only_watches_get_the_patience_of_watches() {
+        let server = |name: &'static str| {
+            let answer = move |_: Request<Body>| {
+                let body = Body::from(
+                    format!("{{\"kind\":\"Status\",\"message\":\"{name}\",\"code\":404}}").into_bytes(),
+                );
+                std::future::ready(Ok::<_, std::io::Error>(
+                    http::Response::builder().status(404).body(body).unwrap(),
+                ))
+            };
+            Client::new(service_fn(answer), "default")
+        };
+        let client = observed_watches(server("watches"), server("others"), LIMIT, Arc::new(NoWrites));
+        let maps = Api::<ConfigMap>::namespaced(client, "a");
+        let answered = |error: kube::Error| match error {
+            kube::Error::Api(status) => status.message,
+            other => other.to_string(),
+        };
+        let listed = maps.list(&kube::api::ListParams::default()).await;
+        assert_eq!(listed.map_err(answered).unwrap_err(), "others");
+        let watched = maps.watch(&kube::api::WatchParams::default(), "0").await;
+        assert_eq!(watched.map(|_| ()).map_err(answered).unwrap_err(), "watches");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_begins_is_given_up() {
+        let silent = service_fn(|_: Request<Body>| {
+            std::future::pending::<Result<http::Response<Body>, std::io::Error>>()
+        });
+        let silent = Client::new(silent, "default");
+        let soon = Duration::from_millis(20);
+        let client = observed_watches(silent.clone(), silent, soon, Arc::new(NoWrites));
+        let maps = Api::<ConfigMap>::namespaced(client, "a");
+        assert!(maps.watch(&kube::api::WatchParams::default(), "0").await.is_err());
+        assert!(maps.get("m").await.is_err());
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::plan_set::ObservedSet;
-use super::tracker::{Target, Tracker, older};
+use super::tracker::{Target, Tracker, Verb, older};
 use crate::clients::aws::AwsClients;
 use crate::clients::aws::assignments::{Assignment, PrincipalId};
 use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
@@ -418,11 +418,15 @@ impl Instance {
     }
 
     /// What was read about this target is out of date.
-    pub(super) fn forget_reading(&self, target: &Target) {
+    pub(super) fn forget_reading(&self, verb: Verb, target: &Target) {
         if let Some(principal) = &target.principal {
             locked(&self.reads.by_principal).remove(principal);
         }
         locked(&self.reads.by_pair).remove(&(target.set_arn.clone(), target.account.clone()));
+        if verb == Verb::Delete {
+            // The last assignment of an account takes the role with it.
+            locked(&self.reads.stale).remove(&target.set_arn);
+        }
     }
 
     /// A person asked to look anew: nothing that was read before counts.

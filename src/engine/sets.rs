@@ -210,6 +210,21 @@ impl Instance {
         Ok(self.sso.assignments_of_pair(set_arn, account).await?.len())
     }
 
+    /// Whether anybody has the set on an account, but for those of whom we know that they have just lost it.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn has_assignments(&self, set_arn: &str, account: &str) -> Result<bool, CloudError> {
+        let all = self.sso.assignments_of_pair(set_arn, account).await?;
+        let tracker = self.shared.tracker();
+        let lost: BTreeSet<&Target> = tracker
+            .outcomes_for(set_arn)
+            .filter(|(_, o)| o.verb == Verb::Delete && o.failure.is_none())
+            .map(|(target, _)| target)
+            .collect();
+        Ok(all.into_iter().any(|a| !lost.contains(&Target::from(a))))
+    }
+
     /// The tags of a set.
     ///
     /// # Errors

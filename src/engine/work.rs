@@ -184,7 +184,7 @@ impl Instance {
                 Err(e) => return Err(e),
             }
             if let Some(target) = &running.target {
-                self.forget_reading(target);
+                self.forget_reading(verb, target);
             }
         }
         Ok(())
@@ -279,7 +279,7 @@ impl Instance {
                 tracker.began(ticket, id, progress, now);
                 drop(tracker);
                 if ended {
-                    self.forget_reading(&target);
+                    self.forget_reading(verb, &target);
                 }
                 Submitted::Begun
             }
@@ -341,7 +341,7 @@ impl Instance {
 
     fn note(&self, verb: Verb, id: String, told: Told, since: jiff::Timestamp) {
         if let (Some(target), false) = (&told.target, told.progress == Progress::Running) {
-            self.forget_reading(target);
+            self.forget_reading(verb, target);
         }
         self.shared.tracker().note(verb, id, told.target, told.progress, since, self.now());
     }

@@ -1,6 +1,7 @@
 //! PermissionSetBinding against the twin clouds and a real API server.
 
 mod crash;
+mod deserted;
 mod harness;
 mod life;
 mod lost;

@@ -4,7 +4,7 @@ mod crash;
 mod idle;
 mod kubectl;
 mod leaves;
-mod process;
+pub mod process;
 mod workload;
 
 use std::collections::BTreeSet;

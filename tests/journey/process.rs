@@ -19,7 +19,7 @@ fn lease(world: &TestWorld) -> String {
 }
 
 /// Gives the operator's service account its rights, and answers a kubeconfig that speaks as it.
-pub(super) async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
+pub async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
     // Worlds share the cluster: each has a lease of its own.
     let rbac = RBAC
         .replace("causeway-leader", &format!("causeway-leader-{}", world.namespace))
@@ -34,16 +34,17 @@ pub(super) async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBu
     cluster().await.service_account_kubeconfig("causeway-system", "causeway", dir).await.unwrap()
 }
 
-pub(super) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u16) -> Operator {
+/// Starts an operator with short times, which takes part in the election of this world.
+pub fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u16) -> Operator {
     start_with(world, kubeconfig, log, level, port, &[], &[])
 }
 
 /// Starts an operator with further arguments and environment variables.
-pub(super) fn start_with(
+pub fn start_with(
     world: &TestWorld,
     kubeconfig: &Path,
     log: &Path,

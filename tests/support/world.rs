@@ -41,7 +41,10 @@ pub struct TestWorld {
     pub namespace: String,
     pub person: Person,
     pub settings: Settings,
-    kubernetes: kube::Config,
+    /// How operators reach the API server.
+    pub kubernetes: kube::Config,
+    /// How often something that is waited for is looked at.
+    pub look_every: Duration,
     _dir: tempfile::TempDir,
 }
 
@@ -116,7 +119,9 @@ impl TestWorld {
         let kubernetes = causeway::cluster::config(Some(kubeconfig)).await.expect("a configuration");
         let person = Person::new(&sandbox, client.clone(), namespace);
         person.make_credentials().await.expect("the Secrets");
-        Self { sandbox, client, namespace: namespace.to_owned(), person, settings, kubernetes, _dir: dir }
+        let look_every = Duration::from_millis(40);
+        let namespace = namespace.to_owned();
+        Self { sandbox, client, namespace, person, settings, kubernetes, look_every, _dir: dir }
     }
 
     /// Starts an operator for this world.
@@ -180,7 +185,7 @@ impl TestWorld {
             if Instant::now() > deadline {
                 panic!("not within {} s: {what}\n{}", PATIENCE.as_secs(), self.report().await);
             }
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            tokio::time::sleep(self.look_every).await;
         }
     }
 

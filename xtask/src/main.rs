@@ -1,6 +1,7 @@
 //! Causeway's own chores. `cargo xtask` without arguments lists them.
 
 mod conformance;
+mod faults;
 mod fuzz;
 mod generate;
 
@@ -36,6 +37,12 @@ enum Task {
         #[arg(long, value_name = "NAME", conflicts_with = "report")]
         only: Vec<String>,
     },
+    /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
+    Faults {
+        /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -43,5 +50,6 @@ fn main() -> anyhow::Result<()> {
         Task::Gen { check } => generate::run(check),
         Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
+        Task::Faults { only } => faults::run(&only),
     }
 }

@@ -16,7 +16,7 @@ use super::errors::{ApiError, json_response, xml_response};
 use super::state::State;
 use super::validate::Input;
 use super::{Aws, iam, identity_store, organizations, sso_admin, sts};
-use crate::core::{CallMeta, Core, Handled, Refusal, lock};
+use crate::core::{CallMeta, Core, Handled, Manner, Refusal, lock};
 
 /// What a handler works with.
 pub(crate) struct Cx<'a> {
@@ -175,12 +175,12 @@ pub(crate) async fn handle(aws: Arc<Aws>, headers: HeaderMap, body: Bytes) -> Re
     };
     let refuse = |refusal: Refusal| render(Err(injected(&call, refusal)), &call, &request_id);
     aws.core
-        .call(meta, refuse, async |stale| {
+        .call(meta, refuse, async |manner| {
             let mut target = String::new();
             let result = match &identity {
                 Err(error) => Err(error.clone()),
                 Ok((caller, scope)) => {
-                    perform(&aws, &call, caller, scope, &request_id, stale, &mut target).await
+                    perform(&aws, &call, caller, scope, &request_id, manner, &mut target).await
                 }
             };
             let outcome = result.as_ref().err().map_or_else(|| "ok".into(), ApiError::outcome);
@@ -200,7 +200,7 @@ async fn perform(
     caller: &Caller,
     scope: &Scope,
     request_id: &str,
-    stale: bool,
+    manner: Manner,
     target: &mut String,
 ) -> Result<Answer, ApiError> {
     let throttled = match call.service.name {
@@ -212,6 +212,8 @@ async fn perform(
         return Err(ApiError::throttled());
     }
     let body = call.body.as_ref().map_err(Clone::clone)?;
+    let looping = Looping::of(&call.operation, body, manner);
+    let body = looping.as_ref().map_or(body, |l| &l.body);
     match &call.protocol {
         Protocol::Json(None) => return Err(ApiError::new("UnknownOperationException", "")),
         Protocol::Query { handler: None, version, .. } => {
@@ -229,7 +231,7 @@ async fn perform(
     };
     let at = aws.core.clock.now();
     let mutation = is_mutation(&call.operation) || call.operation.starts_with("AssumeRole");
-    aws.with_state(at, mutation, stale, |state| {
+    let result = aws.with_state(at, mutation, manner.stale, |state| {
         let mut cx = Cx {
             core: &aws.core,
             state,
@@ -250,7 +252,49 @@ async fn perform(
         };
         *target = cx.target;
         result
-    })
+    });
+    match (result, looping) {
+        (Ok(Answer::Json(page)), Some(looping)) => Ok(Answer::Json(looping.link(page))),
+        (result, _) => result,
+    }
+}
+
+/// A listing whose pages lead back to themselves, by an injected fault.
+struct Looping {
+    /// The request without our mark.
+    body: Body,
+    /// The token that the page is reached by.
+    token: String,
+}
+
+impl Looping {
+    /// In front of the real token; AWS's own are opaque too. Within what sso-admin takes (contract aws 14).
+    const MARK: &str = "loop-";
+
+    fn of(operation: &str, body: &Body, manner: Manner) -> Option<Self> {
+        let Body::Json(members) = body else { return None };
+        if !operation.starts_with("List") {
+            return None;
+        }
+        let given = members.get("NextToken").and_then(Value::as_str).unwrap_or_default();
+        let marked = given.strip_prefix(Self::MARK);
+        if marked.is_none() && !manner.looping {
+            return None;
+        }
+        let token = marked.unwrap_or(given).to_owned();
+        let mut members = members.clone();
+        members.remove("NextToken");
+        if !token.is_empty() {
+            members.insert("NextToken".into(), token.clone().into());
+        }
+        Some(Self { body: Body::Json(members), token })
+    }
+
+    /// The page, followed by itself.
+    fn link(&self, mut page: Value) -> Value {
+        page["NextToken"] = format!("{}{}", Self::MARK, self.token).into();
+        page
+    }
 }
 
 /// IAM's allow-list of the caller (contract aws 7.3); GetCallerIdentity needs no permission.
@@ -328,6 +372,10 @@ fn injected(call: &Call, refusal: Refusal) -> ApiError {
             }
             error.retry_after = after;
             error
+        }
+        // Contract aws 14; Query services get their own word and status for it.
+        Refusal::Expired => {
+            ApiError::new("ExpiredTokenException", "The security token included in the request is expired")
         }
         Refusal::Injected(status, code) => {
             let default = if status < 500 {

@@ -401,6 +401,41 @@ async fn a_stale_read_shows_the_state_before_the_last_change() {
 }
 
 #[tokio::test]
+async fn a_looping_listing_leads_back_to_its_page_for_whoever_follows_it() {
+    let bench = Bench::new();
+    bench.set("A").await;
+    bench.set("B").await;
+    for (operation, names) in [("ListPermissionSets", 1), ("ListInstances", 100)] {
+        let rule = json!({"service": "sso-admin", "operation": operation, "kind": "looping-next-link"});
+        bench.core.faults.add(serde_json::from_value(rule).unwrap());
+        let first = bench.sso(operation, json!({"MaxResults": names})).await;
+        let token = first["NextToken"].clone();
+        assert!(token.is_string(), "{first}");
+        let second = bench.sso(operation, json!({"MaxResults": names, "NextToken": token})).await;
+        assert_eq!(first, second);
+        let anew = bench.sso(operation, json!({})).await;
+        assert_eq!(anew.get("NextToken"), None, "who begins anew gets a whole listing");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_has_ended_is_refused_in_each_services_own_words() {
+    let bench = Bench::new();
+    let fault = |service: &str| {
+        let rule = json!({"service": service, "kind": "expired-credential"});
+        bench.core.faults.add(serde_json::from_value(rule).unwrap());
+    };
+    fault("sso-admin");
+    let code = bench.sso_error("ListPermissionSets", json!({})).await;
+    assert_eq!(code, "com.amazon.coral.service#ExpiredTokenException");
+    fault("organizations");
+    let (status, said) = bench.call_as(KEY, "AWSOrganizationsV20161128.ListAccounts", json!({})).await;
+    assert_eq!((status, &said["__type"]), (StatusCode::BAD_REQUEST, &json!(code)));
+    let counted = bench.core.counters.all().into_iter().filter(|c| c.outcome == "ExpiredTokenException");
+    assert_eq!(counted.count(), 2);
+}
+
+#[tokio::test]
 async fn violations_are_named_all_at_once() {
     let bench = Bench::new();
     let (status, v) =

@@ -2,10 +2,10 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Problem, Shared, parse};
-use crate::core::{FaultKind, FaultRule};
+use crate::core::{FaultKind, FaultRule, Faults};
 
 /// As in the counters; the control API itself has no faults.
 const SERVICES: [&str; 8] =
@@ -18,15 +18,28 @@ enum Rules {
     One(serde_json::Value),
 }
 
-pub(super) async fn list(State(s): Shared) -> Json<Vec<FaultRule>> {
-    Json(s.core.faults.all())
+/// Services whose answers come in pages that name the next one.
+const PAGING: [&str; 4] = ["sso-admin", "identitystore", "organizations", "graph"];
+
+/// A rule with what came of it.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    rule: FaultRule,
+    /// How often it has struck.
+    struck: u64,
+}
+
+fn shown(faults: &Faults) -> Json<Vec<Shown>> {
+    Json(faults.struck().into_iter().map(|(rule, struck)| Shown { rule, struck }).collect())
+}
+
+pub(super) async fn list(State(s): Shared) -> Json<Vec<Shown>> {
+    shown(&s.core.faults)
 }
 
 /// Adds one rule or a list of them: all or none.
-pub(super) async fn add(
-    State(s): Shared,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Vec<FaultRule>>), Problem> {
+pub(super) async fn add(State(s): Shared, body: Bytes) -> Result<(StatusCode, Json<Vec<Shown>>), Problem> {
     // In two steps, because an untagged enum would say only that nothing fits.
     let values = match parse(&body)? {
         Rules::Many(many) => many,
@@ -43,7 +56,7 @@ pub(super) async fn add(
     for rule in rules {
         s.core.faults.add(rule);
     }
-    Ok((StatusCode::CREATED, Json(s.core.faults.all())))
+    Ok((StatusCode::CREATED, shown(&s.core.faults)))
 }
 
 pub(super) async fn clear(State(s): Shared) -> StatusCode {
@@ -68,8 +81,11 @@ fn problem(rule: &FaultRule) -> Option<String> {
         (FaultKind::Error | FaultKind::ErrorAfterEffect, Some(status)) if !(400..=599).contains(&status) => {
             Some("an error's status is between 400 and 599".into())
         }
-        (FaultKind::Hang | FaultKind::CutAfterEffect | FaultKind::Stale, Some(_)) => {
+        (kind, Some(_)) if !matches!(kind, FaultKind::Error | FaultKind::Throttle) => {
             Some("only error and throttle have a status".into())
+        }
+        (FaultKind::LoopingNextLink, _) if !PAGING.contains(&rule.service.as_str()) => {
+            Some(format!("{} has no pages with a next link: {} have", rule.service, PAGING.join(", ")))
         }
         _ => None,
     }

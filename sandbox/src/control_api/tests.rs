@@ -225,12 +225,16 @@ async fn faults_counters_clock_and_world() {
         (json!({"service": "grahp", "kind": "hang"}), "grahp"),
         (json!({"service": "graph", "kind": "hang", "nth": 1, "probability": 0.5}), "not both"),
         (json!({"service": "graph", "kind": "explode"}), "explode"),
+        (json!({"service": "graph", "kind": "malformed", "status": 500}), "only error and throttle"),
+        (json!({"service": "scim", "kind": "looping-next-link"}), "no pages"),
         (json!([{"service": "graph", "kind": "hang"}, {"service": "graph"}]), "kind"),
     ] {
         let (status, answer) = lab.control(Method::POST, "/faults", Some(bad)).await;
         assert!(status == StatusCode::BAD_REQUEST && answer.to_string().contains(why), "{answer}");
     }
-    assert_eq!(lab.get("/faults").await.as_array().unwrap().len(), 1, "a list is taken whole or not at all");
+    let rules = lab.get("/faults").await;
+    assert_eq!(rules.as_array().unwrap().len(), 1, "a list is taken whole or not at all");
+    assert_eq!(rules[0]["struck"], 1, "{rules}");
     assert_eq!(lab.control(Method::DELETE, "/faults", None).await.0, StatusCode::NO_CONTENT);
     assert_eq!(lab.get("/faults").await, json!([]));
 

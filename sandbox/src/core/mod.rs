@@ -13,7 +13,7 @@ mod tls;
 
 pub use call::{CallMeta, Handled, Refusal};
 pub use clock::Clock;
-pub use faults::{FaultKind, FaultRule, Faults, Verdict};
+pub use faults::{Damage, FaultKind, FaultRule, Faults, Manner, Verdict};
 pub(crate) use identity_token::{Flaw, IdentityToken};
 pub use identity_token::{Issuer, Issuers};
 pub use ids::Ids;

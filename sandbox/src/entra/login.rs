@@ -72,6 +72,13 @@ async fn handle(
             }
             response
         }
+        // A client secret past its end: the number is Microsoft's, the body's shape that of contract 8.2.
+        Refusal::Expired if operation == "token" => {
+            let text = "The provided client secret keys for the app are expired.".to_owned();
+            entra.oauth_error(&OAuthError(401, "invalid_client", 7_000_222, text), &request_id)
+        }
+        // Nothing else here takes a credential.
+        Refusal::Expired => plain(400, "text/html", "<html>Bad request</html>".into()),
         Refusal::Injected(status, code) if status < 500 => {
             let number = code.as_deref().and_then(|c| c.trim_start_matches("AADSTS").parse().ok());
             let text = "The request was refused by an injected fault.".to_owned();
@@ -83,14 +90,14 @@ async fn handle(
     let (entra, request_id, query, form, headers) = (&entra, &request_id, &query, &form, &headers);
     entra
         .core
-        .call(meta, refuse, |stale| async move {
+        .call(meta, refuse, |manner| async move {
             let (response, outcome) = match operation {
                 "token" => match entra.token(tenant, form, headers) {
                     Ok(body) => (entra.oauth_answer(&body, request_id), "ok".to_owned()),
                     Err(error) => (entra.oauth_error(&error, request_id), format!("AADSTS{}", error.2)),
                 },
                 "federationmetadata" => {
-                    match entra.metadata(tenant, query.get("appid").map(String::as_str), stale) {
+                    match entra.metadata(tenant, query.get("appid").map(String::as_str), manner.stale) {
                         Ok(xml) => (plain(200, "application/samlmetadata+xml", xml), "ok".to_owned()),
                         Err((number, text)) => (
                             plain(400, "text/html", format!("AADSTS{number}: {text}")),

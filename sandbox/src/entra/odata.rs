@@ -13,7 +13,12 @@ pub(super) struct Query {
     options: BTreeMap<String, String>,
     /// The options as they came, for next links.
     raw: Vec<(String, String)>,
+    /// The next page is this page, by an injected fault: also for everybody who follows that link.
+    pub(super) looping: bool,
 }
+
+/// In front of the skip token of a page that leads back to itself.
+const LOOP: &str = "loop:";
 
 const KNOWN: [&str; 9] =
     ["filter", "select", "top", "skip", "skiptoken", "count", "orderby", "search", "expand"];
@@ -23,16 +28,20 @@ impl Query {
     pub(super) fn parse(raw: &str) -> Result<Self, GraphError> {
         let raw: Vec<(String, String)> = url::form_urlencoded::parse(raw.as_bytes()).into_owned().collect();
         let mut options = BTreeMap::new();
+        let mut looping = false;
         for (name, value) in &raw {
             let bare = name.strip_prefix('$').unwrap_or(name).to_ascii_lowercase();
-            if KNOWN.contains(&bare.as_str()) {
+            if let Some(token) = value.strip_prefix(LOOP).filter(|_| bare == "skiptoken") {
+                looping = true;
+                options.extend((!token.is_empty()).then(|| (bare, token.to_owned())));
+            } else if KNOWN.contains(&bare.as_str()) {
                 options.insert(bare, value.clone());
             } else if name.starts_with('$') && bare != "format" {
                 let text = format!("The query parameter '{name}' is not supported.");
                 return Err(GraphError::new(400, "BadRequest", text));
             }
         }
-        Ok(Self { options, raw })
+        Ok(Self { options, raw, looping })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -52,6 +61,11 @@ impl Query {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The query of this very page.
+    pub(super) fn again(&self) -> String {
+        self.next(&format!("{LOOP}{}", self.get("skiptoken").unwrap_or_default()))
     }
 
     /// The query of the next page.

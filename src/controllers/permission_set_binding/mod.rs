@@ -3,6 +3,7 @@
 mod apply;
 mod cleanup;
 mod deadline;
+mod deserted;
 mod desired;
 mod entra;
 mod evidence;

@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
 use super::resolve::{self, Resolved};
 use super::set_side::SetSide;
-use super::{desired, owner};
+use super::{deserted, desired, owner};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::PrincipalId;
 use crate::controllers::context::Context;
@@ -130,6 +130,7 @@ pub async fn observe(
         work,
     };
     observed.read_assignments(instance, &concerned, &places, time).await;
+    deserted::leave_out(&mut observed, instance).await;
     Ok(observed)
 }
 

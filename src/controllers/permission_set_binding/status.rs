@@ -322,9 +322,12 @@ fn principals_part(observed: &Observed) -> Said {
         };
         return (Verdict::True, Reason::Succeeded, message);
     };
-    let more = match open.len() {
-        1 => String::new(),
-        n => format!(" (and {} more: see status.waiting)", n - 1),
+    // Those who could not be looked up are not in the list: nothing is known about them.
+    let listed = open.iter().any(|s| !matches!(s.standing, Standing::Unknown(_)));
+    let more = match (open.len() - 1, listed) {
+        (0, _) => String::new(),
+        (n, true) => format!(" (and {n} more: see status.waiting)"),
+        (n, false) => format!(" (and {n} more)"),
     };
     let (verdict, reason, message) = match &worst.standing {
         Standing::Changed(message) => (Verdict::False, Reason::PrincipalIdentityChanged, message.clone()),

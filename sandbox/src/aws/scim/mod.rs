@@ -167,6 +167,8 @@ pub(super) async fn handle(
         let (status, after) = match refusal {
             Refusal::Throttled(after) => (429, after),
             Refusal::Injected(status, _) => (status, None),
+            // Contract aws 4.5: as any other bad token.
+            Refusal::Expired => return ScimError::new(401, "Unauthorized").response(&request_id, at, None),
         };
         ScimError::new(status, "The request could not be processed.").response(&request_id, at, after)
     };
@@ -175,8 +177,9 @@ pub(super) async fn handle(
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.strip_prefix("Bearer "));
     aws.core
-        .call(meta, refuse, async |stale| {
+        .call(meta, refuse, async |manner| {
             let mut target = String::new();
+            let stale = manner.stale;
             let result =
                 aws.perform_scim(tenant, token, &method, route, operation, &uri, &body, stale, &mut target);
             match result {

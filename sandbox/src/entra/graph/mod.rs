@@ -28,7 +28,7 @@ use super::errors::{GraphError, finish};
 use super::odata::{Page, Query, page};
 use super::state::{Fields, State, View};
 use super::synchronization;
-use crate::core::{CallMeta, Handled, Refusal};
+use crate::core::{CallMeta, Handled, Manner, Refusal};
 use routes::{Op, Route};
 
 pub(super) fn router(entra: Arc<Entra>) -> axum::Router {
@@ -143,6 +143,18 @@ impl Call {
         Ok(Answer::ok(body))
     }
 
+    /// A page that leads back to itself, when an injected fault wants that; everything else as it is.
+    fn looped(&self, mut answer: Answer) -> Answer {
+        if let Some(body) = answer.body.as_mut().filter(|b| self.query.looping && b["value"].is_array())
+            && !self.route.mutates
+        {
+            let again = self.query.again();
+            body["@odata.nextLink"] =
+                format!("{}/{}{}?{again}", self.entra.urls().graph, self.version, self.path).into();
+        }
+        answer
+    }
+
     /// One object as an answer, with its context first.
     pub(super) fn entity(&self, fragment: &str, fields: Fields) -> Value {
         let mut body = Fields::new();
@@ -185,11 +197,12 @@ pub(super) async fn process(
         let error = match &refusal {
             Refusal::Throttled(after) => GraphError::throttled(*after),
             Refusal::Injected(status, code) => GraphError::injected(*status, code.as_deref()),
+            Refusal::Expired => GraphError::token("Lifetime validation failed, the token is expired."),
         };
         entra.error(&error, &request_id, client_request_id.as_deref())
     };
     let eventual = header("consistencylevel").is_some_and(|v| v.eq_ignore_ascii_case("eventual"));
-    let handle = |stale: bool| {
+    let handle = |manner: Manner| {
         let (entra, request_id, client_request_id) =
             (entra.clone(), request_id.clone(), client_request_id.clone());
         let headers = headers.clone();
@@ -199,7 +212,8 @@ pub(super) async fn process(
                 let token = token?;
                 let (route, ids) = found?;
                 let body = parse(&method, &body)?;
-                let query = Query::parse(&query)?;
+                let mut query = Query::parse(&query)?;
+                query.looping |= manner.looping;
                 let view = entra.view();
                 let mut call = Call {
                     entra: entra.clone(),
@@ -214,9 +228,9 @@ pub(super) async fn process(
                     path: below,
                     version,
                 };
-                let outcome = perform(&mut call, stale, &headers).await;
+                let outcome = perform(&mut call, manner.stale, &headers).await;
                 target = std::mem::take(&mut call.target);
-                outcome
+                outcome.map(|answer| call.looped(answer))
             }
             .await;
             let (response, outcome) = match outcome {

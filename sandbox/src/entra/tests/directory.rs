@@ -52,6 +52,32 @@ async fn pages_stay_on_this_origin() {
 }
 
 #[tokio::test]
+async fn a_looping_page_leads_back_to_itself_and_an_ended_token_is_refused() {
+    let desk = Desk::new().await;
+    let rule = |kind: &str| {
+        let rule = serde_json::json!({"service": "graph", "operation": "GET /users", "kind": kind});
+        serde_json::from_value::<FaultRule>(rule).unwrap()
+    };
+    let follow = |page: &Value| {
+        let next = page["@odata.nextLink"].as_str().unwrap();
+        next.strip_prefix(&format!("{}/v1.0", super::GRAPH)).unwrap().to_owned()
+    };
+    // From the second page on: the page that the link leads to is that one, not the first.
+    let first = desk.must(200, "GET", "/users?$top=2&$select=id", None).await;
+    desk.core.faults.add(rule("looping-next-link"));
+    let second = desk.must(200, "GET", &follow(&first), None).await;
+    assert_eq!(second["value"].as_array().unwrap().len(), 1);
+    let again = desk.must(200, "GET", &follow(&second), None).await;
+    assert_eq!(again, second);
+    let whole = desk.must(200, "GET", "/users?$select=id", None).await;
+    assert!(whole["value"].as_array().unwrap().len() == 3 && whole.get("@odata.nextLink").is_none());
+
+    desk.core.faults.add(rule("expired-credential"));
+    let refused = desk.must(401, "GET", "/users", None).await;
+    assert_eq!(refused["error"]["code"], "InvalidAuthenticationToken");
+}
+
+#[tokio::test]
 async fn assignments_follow_the_rules() {
     let desk = Desk::new().await;
     let (_, _, id) = desk.application().await;

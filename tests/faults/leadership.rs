@@ -1,0 +1,126 @@
+//! A leader that is stopped for longer than its lease, and goes on.
+
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt as _;
+use sandbox::journey::Operator;
+use tokio::process::Command;
+
+use crate::journey::process::{free_port, identity, start};
+use crate::support::run;
+use crate::support::world::{ALL, PATIENCE, TestWorld};
+
+/// As the operators of this test have it.
+const LEASE: Duration = Duration::from_secs(2);
+
+async fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().await;
+    assert!(sent.unwrap().success(), "SIG{name}");
+}
+
+/// Waits until nothing has been changed in the clouds for a while.
+async fn rests(world: &TestWorld) {
+    let journal = &world.sandbox.core.journal;
+    let (mut last, mut since) = (journal.last(), Instant::now());
+    while since.elapsed() < Duration::from_millis(1_500) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if journal.last() != last {
+            (last, since) = (journal.last(), Instant::now());
+        }
+    }
+}
+
+/// Does something while an operator runs; one that has ended is started again, as Kubernetes does: on a busy machine
+/// such short leases are lost.
+async fn attended<T>(
+    operator: &mut Operator,
+    start: impl Fn() -> Operator,
+    work: impl Future<Output = T>,
+) -> T {
+    let attend = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if operator.ended().is_some() {
+                *operator = start();
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = attend => unreachable!("it goes on for ever"),
+    }
+}
+
+async fn versions(world: &TestWorld) -> Vec<Option<String>> {
+    let mut versions = Vec::new();
+    for (kind, name) in ALL {
+        versions.push(world.get(kind, name).await.and_then(|o| o.resource_version()));
+    }
+    versions
+}
+
+#[test]
+fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
+    run(async {
+        let mut wanted = None;
+        for millis in [0, 400, 1_500] {
+            let world = TestWorld::company("paused").await;
+            let dir = tempfile::tempdir().unwrap();
+            let kubeconfig = identity(&world, dir.path()).await;
+            let log = |name: &str| dir.path().join(format!("{name}.log"));
+            let begin = |name: &str| start(&world, &kubeconfig, &log(name), "info", free_port());
+            let mut old = begin("old");
+            world.apply_example().await;
+            let working = async {
+                while world.mutations(0).is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                tokio::select! {
+                    () = world.until_ready(&ALL) => {}
+                    () = tokio::time::sleep(Duration::from_millis(millis)) => {}
+                }
+            };
+            let working = tokio::time::timeout(PATIENCE, working);
+            attended(&mut old, || begin("old"), working).await.expect("the first operator works");
+            signal(old.id(), "STOP").await;
+            let stopped = Instant::now();
+
+            let mut new = begin("new");
+            let goes_on = async {
+                world.until_ready(&ALL).await;
+                tokio::time::sleep((2 * LEASE).saturating_sub(stopped.elapsed())).await;
+                rests(&world).await;
+            };
+            attended(&mut new, || begin("new"), goes_on).await;
+            let (journal, before) = (world.sandbox.core.journal.last(), versions(&world).await);
+
+            signal(old.id(), "CONT").await;
+            let deadline = Instant::now() + PATIENCE;
+            let ended = loop {
+                if let Some(ended) = old.ended() {
+                    break ended;
+                }
+                assert!(Instant::now() < deadline, "the old leader goes on: {}", old.tail());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            };
+            assert!(ended.starts_with("exit status: 3"), "stopped after {millis} ms: {ended}");
+            attended(&mut new, || begin("new"), rests(&world)).await;
+            let late: Vec<String> = world
+                .mutations(journal)
+                .iter()
+                .map(|e| format!("{} {} {}", e.operation, e.target, e.outcome))
+                .collect();
+            let changed = before.iter().zip(versions(&world).await).filter(|(a, b)| *a != b).count();
+            assert!(
+                late.len() + changed <= 1,
+                "stopped after {millis} ms: {late:?}, {changed} resources written"
+            );
+
+            attended(&mut new, || begin("new"), world.until_ready(&ALL)).await;
+            assert_eq!(world.created_twice(), Vec::<String>::new(), "stopped after {millis} ms");
+            let end = world.end_state();
+            assert_eq!(&end, wanted.get_or_insert_with(|| end.clone()), "stopped after {millis} ms");
+            assert!(new.stop().await.unwrap().success());
+        }
+    });
+}
