@@ -1,9 +1,12 @@
 //! What can go wrong, and what follows from it.
 
+mod credentials;
+
 use std::time::Duration;
 
 use crate::clients::{CloudError, CloudErrorKind};
 use crate::status::Reason;
+pub use credentials::NO_SERVICE_ACCOUNT;
 
 /// The class of a problem alone decides about conditions, requeue, event and metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +115,9 @@ impl Problem {
     pub fn from_cloud(error: CloudError, doing: &str) -> Self {
         let cloud = error.service.cloud();
         let tail = error.tail();
+        if let Some((class, reason, message)) = credentials::told(&error, doing) {
+            return Self { class, reason, message, retry_after: None, source: Some(Box::new(error)) };
+        }
         let (class, reason, message) = match &error.kind {
             CloudErrorKind::Throttled { .. } => (
                 Class::Throttled,
@@ -128,11 +134,10 @@ impl Problem {
                 Reason::AuthenticationFailed,
                 format!(
                     "could not {doing}: {cloud} does not accept the credentials{tail}; check {} and whether it has expired",
-                    // Towards AWS there need not be a Secret.
                     if cloud == "AWS" {
-                        "what spec.aws.credentials of the federation names (a Secret, or the operator's own identity)"
+                        "what spec.aws.credentials of the federation names (a Secret, a ServiceAccount or the operator's own identity)"
                     } else {
-                        "the referenced Secret"
+                        "what spec.entra.credentials of the federation names (a Secret, a ServiceAccount or the operator's own identity)"
                     }
                 ),
             ),

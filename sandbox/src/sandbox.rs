@@ -116,7 +116,7 @@ impl Sandbox {
             Cluster::Shared(plane) => Some(plane),
         };
         if let Some(cluster) = &cluster {
-            entra.trust_issuer(cluster.issuer(), &cluster.service_account_public_key()?);
+            core.issuers.trust(cluster.issuer(), &cluster.service_account_public_key()?);
         }
         let running = Arc::new(Running {
             core: core.clone(),

@@ -121,7 +121,7 @@ pub struct PlanSummary {
     pub hash: Option<String>,
     /// The steps in words, at most 20 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 21))]
+    #[schemars(length(max = 21), inner(length(max = 256)))]
     pub summary: Vec<String>,
 }
 

@@ -1,5 +1,7 @@
 //! The custom resources: types only, no I/O.
 
+#[cfg(test)]
+pub mod arbitrary;
 mod common;
 mod schema;
 #[allow(clippy::duplicated_attributes, reason = "every printer column has a type and a path")]

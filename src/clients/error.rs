@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use super::http::bounded;
+use crate::secret::redact;
+
 /// A remote service, as metrics, audit records and messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -102,6 +105,27 @@ impl CloudError {
             (true, false) => format!(" ({})", self.message),
             (false, false) => format!(" ({}: {})", self.code, self.message),
         }
+    }
+
+    /// A failure to get credentials, as it may come out of any call. It must not be taken for what that call would say:
+    /// of no object is it known whether it exists, or may be read.
+    #[must_use]
+    pub(crate) fn of_credentials(mut self) -> Self {
+        if !matches!(self.kind, CloudErrorKind::Throttled { .. } | CloudErrorKind::Transient) {
+            self.kind = CloudErrorKind::Unauthenticated;
+        }
+        self
+    }
+
+    /// The error without these values, should the service quote what it was sent, as it is or encoded (design rule 6).
+    #[must_use]
+    pub(crate) fn without(mut self, values: &[&str]) -> Self {
+        for value in values {
+            self.message = redact(&self.message, value);
+            self.code = redact(&self.code, value);
+        }
+        self.message = bounded(&self.message);
+        self
     }
 
     /// Whether the object does not exist or is not visible.

@@ -4,6 +4,7 @@ pub mod aws;
 pub mod entra;
 mod error;
 pub mod http;
+pub mod identity_token;
 mod observer;
 pub mod saml;
 pub mod scim;

@@ -34,11 +34,9 @@ fn call(method: &Method, uri: &Uri) -> Call {
         ("GET", false) => "LIST",
         (verb, _) => verb,
     };
-    Call {
-        service: Service::Kubernetes,
-        operation: format!("{verb} {}", resource.kind),
-        write: !matches!(*method, Method::GET | Method::HEAD),
-    }
+    // Asking for a token changes nothing.
+    let write = !matches!(*method, Method::GET | Method::HEAD) && resource.kind != "serviceaccounts/token";
+    Call { service: Service::Kubernetes, operation: format!("{verb} {}", resource.kind), write }
 }
 
 struct Resource {
@@ -90,6 +88,7 @@ mod tests {
                 "PATCH identityfederations/status",
                 true,
             ),
+            ("POST", "/api/v1/namespaces/a/serviceaccounts/s/token", "POST serviceaccounts/token", false),
             ("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/l", "PUT leases", true),
             ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "POST events", true),
             ("GET", "/api/v1/namespaces/a", "GET namespaces", false),

@@ -22,6 +22,15 @@ pub fn watched() -> Vec<PolicyRule> {
     ]
 }
 
+/// In a namespace whose resources name ServiceAccounts in their credentials, for these alone. It is never part of what is
+/// granted everywhere: whoever may create tokens of any ServiceAccount may be anybody.
+#[must_use]
+pub fn tokens(accounts: &[&str]) -> Vec<PolicyRule> {
+    let mut create = rule("", ["serviceaccounts/token"], ["create"]);
+    create.resource_names = Some(accounts.iter().map(|&name| name.to_owned()).collect());
+    vec![create]
+}
+
 /// In the operator's own namespace, for the Lease of that name.
 #[must_use]
 pub fn own(lease_name: &str) -> Vec<PolicyRule> {

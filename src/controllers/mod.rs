@@ -1,5 +1,6 @@
 //! The controllers: one folder for each kind, and what they share.
 
+mod absences;
 mod access;
 mod backoff;
 pub mod context;

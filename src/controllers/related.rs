@@ -23,9 +23,13 @@ pub trait Related: Managed {
 }
 
 impl Related for IdentityFederation {
-    /// Everybody who refers to it: its status holds what they need.
+    /// Everybody who refers to it: its status holds what they need. And those that adopt the same application.
     fn wake_related(&self, _gone: bool, stores: &Stores) {
         let (namespace, name) = key(self);
+        for rival in known(&stores.federations).filter(|f| f.uid() != self.uid() && adopts_the_same(f, self))
+        {
+            wake(&stores.federations, &rival.namespace().unwrap_or_default(), &rival.name_any());
+        }
         for connection in known(&stores.connections).filter(|c| refers(c, &namespace, &name)) {
             wake(&stores.connections, &namespace, &connection.name_any());
         }
@@ -64,6 +68,12 @@ impl Related for PermissionSetBinding {
             }
         }
     }
+}
+
+fn adopts_the_same(one: &IdentityFederation, other: &IdentityFederation) -> bool {
+    let adopted =
+        |f: &IdentityFederation| f.spec.entra.application.adopt.as_ref().map(|a| a.app_id.to_lowercase());
+    adopted(one).is_some_and(|app_id| adopted(other) == Some(app_id))
 }
 
 fn refers(connection: &ScimConnection, namespace: &str, federation: &str) -> bool {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
+use super::patience::Patience;
 use super::plan_set::ObservedSet;
 use super::tracker::{Target, Tracker, older};
 use crate::clients::aws::AwsClients;
@@ -15,7 +17,7 @@ use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
 use crate::clients::aws::organization::Organization;
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::aws::sso_admin::SsoAdmin;
-use crate::clients::{CloudError, CloudErrorKind};
+use crate::clients::{CloudError, CloudErrorKind, Service};
 use crate::clock::Clock;
 use crate::settings::{Limits, Timing};
 
@@ -38,6 +40,22 @@ const MOST_IDENTITIES: usize = 16;
 /// Assignments, and when they were asked for.
 type Reading = (Timestamp, Arc<Vec<Assignment>>);
 
+/// What was read about some principals.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    /// What exists.
+    pub seen: BTreeSet<Assignment>,
+    /// When each was asked about that could be read.
+    pub asked: BTreeMap<PrincipalId, Timestamp>,
+    /// Those that could not be read, and why.
+    pub failed: BTreeMap<PrincipalId, CloudError>,
+}
+
+/// What we did is believed for so many polls against readings that do not show it yet, where AWS's own word is weak.
+const LAG_POLLS: u32 = 20;
+/// At most for so long: readings follow within seconds (contract aws 1.11).
+const LAG: Duration = Duration::from_secs(60);
+
 /// What everybody on the instance shares.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -48,6 +66,7 @@ pub(super) struct Shared {
     /// Held while somebody looks at what runs, so that many need only one look. When that was, if at all.
     pub looking: tokio::sync::Mutex<Option<Timestamp>>,
     pub memory: Mutex<Memory>,
+    patience: Mutex<Patience>,
     reads: Mutex<HashMap<(u64, String), Arc<Reads>>>,
 }
 
@@ -78,6 +97,8 @@ pub(super) struct Memory {
     pub created: BTreeMap<String, (PermissionSet, Timestamp)>,
     /// Edits of sets by ARN, oldest first: the state before, the state after, when.
     pub edits: BTreeMap<String, Vec<(ObservedSet, ObservedSet, Timestamp)>>,
+    /// Where a search for strangers found none, by set.
+    pub searched: BTreeMap<String, super::strangers::Searched>,
 }
 
 /// The parts of a set that are read only when they are managed.
@@ -127,6 +148,7 @@ impl Shared {
             tracker: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
             memory: Mutex::default(),
+            patience: Mutex::default(),
             reads: Mutex::default(),
         }
     }
@@ -144,6 +166,15 @@ impl Shared {
 
     pub(super) fn tracker(&self) -> MutexGuard<'_, Tracker> {
         locked(&self.tracker)
+    }
+
+    pub(super) fn patience(&self) -> MutexGuard<'_, Patience> {
+        locked(&self.patience)
+    }
+
+    /// How long readings may lag behind what we did.
+    pub(super) fn lag(&self) -> Duration {
+        self.timing.poll.saturating_mul(LAG_POLLS).min(LAG).min(self.timing.creation_grace)
     }
 
     /// How long a reading serves everybody: short beside the resync, so that each resync sees the truth.
@@ -277,28 +308,56 @@ impl Instance {
     }
 
     /// The assignments of a permission set that concern the given principals, as AWS shows them. Principals whose
-    /// assignments could not be read come with the failure. `accounts` are where to look when reading by principal is
-    /// not possible. `after` makes it read anew what was read before that moment.
+    /// assignments could not be read come with the failure; so do those that it was too late for (`until`).
+    /// `accounts` are where to look when reading by principal is not possible. `after` makes it read anew what was
+    /// read before that moment.
     pub(super) async fn read_assignments(
         &self,
         set_arn: &str,
         principals: &BTreeSet<PrincipalId>,
         accounts: &BTreeSet<String>,
         after: Option<Timestamp>,
-    ) -> (BTreeSet<Assignment>, BTreeMap<PrincipalId, CloudError>) {
-        let (mut seen, mut failed) = (BTreeSet::new(), BTreeMap::new());
+        until: Option<Instant>,
+    ) -> Readings {
+        let mut readings = Readings::default();
         for principal in principals {
-            let read = match self.by_principal(principal, after).await {
-                Ok(Some(all)) => Ok(all.iter().filter(|a| a.set_arn == set_arn).cloned().collect()),
-                Ok(None) => self.by_pairs(set_arn, principal, accounts, after).await,
-                Err(e) => Err(e),
+            let reading = self.read_principal(set_arn, principal, accounts, after);
+            let read = match until {
+                None => reading.await,
+                Some(until) => {
+                    tokio::time::timeout_at(until, reading).await.unwrap_or_else(|_| Err(too_late()))
+                }
             };
             match read {
-                Ok(found) => seen.extend::<Vec<Assignment>>(found),
-                Err(e) => _ = failed.insert(principal.clone(), e),
+                Ok((asked, found)) => {
+                    readings.asked.insert(principal.clone(), asked);
+                    readings.seen.extend(found);
+                }
+                Err(e) => _ = readings.failed.insert(principal.clone(), e),
             }
         }
-        (seen, failed)
+        readings
+    }
+
+    /// The assignments of a set that one principal has, and when they were asked for.
+    async fn read_principal(
+        &self,
+        set_arn: &str,
+        principal: &PrincipalId,
+        accounts: &BTreeSet<String>,
+        after: Option<Timestamp>,
+    ) -> Result<(Timestamp, Vec<Assignment>), CloudError> {
+        if let Some((asked, all)) = self.by_principal(principal, after).await? {
+            return Ok((asked, all.iter().filter(|a| a.set_arn == set_arn).cloned().collect()));
+        }
+        let mut oldest = self.now();
+        let mut found = Vec::new();
+        for account in accounts {
+            let (asked, all) = self.by_pair(set_arn, account, after).await?;
+            oldest = oldest.min(asked);
+            found.extend(all.iter().filter(|a| a.principal == *principal).cloned());
+        }
+        Ok((oldest, found))
     }
 
     /// All assignments of a principal; none when they must be read by pair.
@@ -306,20 +365,20 @@ impl Instance {
         &self,
         principal: &PrincipalId,
         after: Option<Timestamp>,
-    ) -> Result<Option<Arc<Vec<Assignment>>>, CloudError> {
+    ) -> Result<Option<Reading>, CloudError> {
         if self.reads.pairs_only.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let kept = locked(&self.reads.by_principal).get(principal).cloned();
-        if let Some(all) = self.still_good(kept, after) {
-            return Ok(Some(all));
+        if let Some(reading) = self.still_good(kept, after) {
+            return Ok(Some(reading));
         }
         let asked = self.now();
         match self.sso.assignments_of_principal(principal).await {
             Ok(all) => {
-                let all = Arc::new(all);
-                locked(&self.reads.by_principal).insert(principal.clone(), (asked, Arc::clone(&all)));
-                Ok(Some(all))
+                let reading = (asked, Arc::new(all));
+                locked(&self.reads.by_principal).insert(principal.clone(), reading.clone());
+                Ok(Some(reading))
             }
             Err(e) if e.kind == CloudErrorKind::Denied => {
                 self.reads.pairs_only.store(true, Ordering::Relaxed);
@@ -331,40 +390,31 @@ impl Instance {
         }
     }
 
-    async fn by_pairs(
+    /// All assignments of a set on an account, whoever has them.
+    pub(super) async fn by_pair(
         &self,
         set_arn: &str,
-        principal: &PrincipalId,
-        accounts: &BTreeSet<String>,
+        account: &str,
         after: Option<Timestamp>,
-    ) -> Result<Vec<Assignment>, CloudError> {
-        let mut found = Vec::new();
-        for account in accounts {
-            let key = (set_arn.to_owned(), account.clone());
-            let kept = locked(&self.reads.by_pair).get(&key).cloned();
-            let all = match self.still_good(kept, after) {
-                Some(all) => all,
-                None => {
-                    let asked = self.now();
-                    let all = match self.sso.assignments_of_pair(set_arn, account).await {
-                        Ok(all) => Arc::new(all),
-                        // Neither set nor account: nothing is assigned there.
-                        Err(e) if e.is_not_found() => Arc::default(),
-                        Err(e) => return Err(e),
-                    };
-                    locked(&self.reads.by_pair).insert(key, (asked, Arc::clone(&all)));
-                    all
-                }
-            };
-            found.extend(all.iter().filter(|a| a.principal == *principal).cloned());
+    ) -> Result<Reading, CloudError> {
+        let key = (set_arn.to_owned(), account.to_owned());
+        let kept = locked(&self.reads.by_pair).get(&key).cloned();
+        if let Some(reading) = self.still_good(kept, after) {
+            return Ok(reading);
         }
-        Ok(found)
+        let asked = self.now();
+        let all = match self.sso.assignments_of_pair(set_arn, account).await {
+            Ok(all) => Arc::new(all),
+            // Neither set nor account: nothing is assigned there.
+            Err(e) if e.is_not_found() => Arc::default(),
+            Err(e) => return Err(e),
+        };
+        locked(&self.reads.by_pair).insert(key, (asked, Arc::clone(&all)));
+        Ok((asked, all))
     }
 
-    fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Arc<Vec<Assignment>>> {
-        let (at, all) = kept?;
-        let good = self.shared.is_fresh(at) && after.is_none_or(|after| at >= after);
-        good.then_some(all)
+    fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Reading> {
+        kept.filter(|(at, _)| self.shared.is_fresh(*at) && after.is_none_or(|after| *at >= after))
     }
 
     /// What was read about this target is out of date.
@@ -382,8 +432,22 @@ impl Instance {
         locked(&self.reads.users).clear();
         locked(&self.reads.sets).clear();
         locked(&self.reads.stale).clear();
+        locked(&self.shared.memory).searched.clear();
         self.reads.pairs_only.store(false, Ordering::Relaxed);
         *self.reads.groups.0.lock().await = None;
         *self.reads.accounts.0.lock().await = None;
+    }
+}
+
+/// There was no time left to read it.
+fn too_late() -> CloudError {
+    CloudError {
+        service: Service::SsoAdmin,
+        operation: "ListAccountAssignmentsForPrincipal",
+        kind: CloudErrorKind::Transient,
+        status: 0,
+        code: String::new(),
+        message: "no answer in time".to_owned(),
+        request_id: None,
     }
 }

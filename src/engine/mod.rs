@@ -5,10 +5,12 @@
 
 mod assignments;
 mod instance;
+pub mod patience;
 pub mod plan_assignments;
 pub mod plan_set;
 pub mod policy;
 mod sets;
+mod strangers;
 pub mod tracker;
 mod work;
 

@@ -26,7 +26,7 @@ pub struct Facts {
     pub desired: BTreeSet<Grant>,
     /// What exists, as far as it was read.
     pub observed: BTreeSet<Grant>,
-    /// Principals whose assignments could not be read: nothing is decided about them.
+    /// Principals whose assignments could not be read: only stated removals are decided about them.
     pub unread: BTreeSet<PrincipalId>,
     /// What is ours.
     pub ledger: BTreeSet<Grant>,
@@ -36,10 +36,18 @@ pub struct Facts {
     pub running: BTreeSet<Grant>,
     /// What AWS failed to create or remove; true: it is time to try again.
     pub failed: BTreeMap<Grant, bool>,
+    /// What is removed by AWS's word, while no reading says so yet.
+    pub awaited: BTreeSet<Grant>,
     /// Whether it is known what runs and what has ended: without that, what is not seen may still be on its way.
     pub settled: bool,
     /// Whether creations may go on: the permission set is as it should be, or will be before they begin.
     pub open: bool,
+    /// Whether creations that may not go on now will in a moment, as far as anybody can tell.
+    pub soon: bool,
+    /// Accounts where somebody may come who could not be looked up.
+    pub expected: BTreeSet<String>,
+    /// Accounts where removals have waited long enough for what should come before them.
+    pub overdue: BTreeSet<String>,
 }
 
 /// What is to be done. The lists do not overlap.
@@ -56,18 +64,18 @@ pub struct AssignmentPlan {
     /// Remove once what is wanted on the same account exists: the last assignment of a (set, account) pair takes the
     /// role with it, and a new role gets another name (contract aws 0.1, fact 9).
     pub remove_later: BTreeSet<Grant>,
-    /// Wanted, but creations are not open or AWS failed and its time has not come: nothing is done now.
+    /// Creations are not open, or AWS failed and its time has not come: nothing is done now.
     pub held: BTreeSet<Grant>,
 }
 
-/// Decides. A stated removal waits only for creations that are really under way or about to be: one that has failed,
-/// or cannot begin, does not keep access alive.
+/// Decides. A stated removal waits only for creations on its account that are under way or about to be, and not for
+/// ever: one that has failed, or cannot begin, does not keep access alive.
 #[must_use]
 pub fn plan_assignments(facts: &Facts) -> AssignmentPlan {
     let mut plan = AssignmentPlan::default();
     let unread = |g: &Grant| facts.unread.contains(&g.principal);
     let rests = |g: &Grant| facts.failed.get(g).is_some_and(|due| !due);
-    let mut coming: BTreeSet<&str> = BTreeSet::new();
+    let mut coming: BTreeSet<&str> = facts.expected.iter().map(String::as_str).collect();
 
     for grant in &facts.desired {
         if facts.observed.contains(grant) {
@@ -76,14 +84,13 @@ pub fn plan_assignments(facts: &Facts) -> AssignmentPlan {
             }
             continue;
         }
-        if unread(grant) {
-            continue;
-        }
+        // What is ours is there as far as anybody can tell when it cannot be read.
+        let there = unread(grant) && facts.ledger.contains(grant);
         // Once failed, a creation no longer holds back a removal, also while it is tried again.
-        if facts.open && !facts.failed.contains_key(grant) {
+        if (facts.open || facts.soon) && !there && !facts.failed.contains_key(grant) {
             coming.insert(&grant.account);
         }
-        if facts.running.contains(grant) {
+        if unread(grant) || facts.running.contains(grant) {
             continue;
         }
         if facts.open && !rests(grant) {
@@ -94,10 +101,10 @@ pub fn plan_assignments(facts: &Facts) -> AssignmentPlan {
     }
 
     for grant in facts.stated.intersection(&facts.ledger) {
-        if facts.desired.contains(grant) || unread(grant) || facts.running.contains(grant) {
+        if facts.desired.contains(grant) || facts.running.contains(grant) || facts.awaited.contains(grant) {
             continue;
         }
-        if !facts.observed.contains(grant) {
+        if !facts.observed.contains(grant) && !unread(grant) {
             if !facts.settled {
                 // Forgotten now and created a moment later, it would be nobody's and stay for ever.
                 continue;
@@ -105,9 +112,10 @@ pub fn plan_assignments(facts: &Facts) -> AssignmentPlan {
             plan.forget.insert(grant.clone());
         } else if rests(grant) {
             plan.held.insert(grant.clone());
-        } else if coming.contains(grant.account.as_str()) {
+        } else if coming.contains(grant.account.as_str()) && !facts.overdue.contains(&grant.account) {
             plan.remove_later.insert(grant.clone());
         } else {
+            // Also one that could not be read: removing what is not there does no harm.
             plan.remove.insert(grant.clone());
         }
     }

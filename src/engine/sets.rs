@@ -88,8 +88,10 @@ impl Instance {
             locked(&self.reads.sets).remove(&set.set.name);
             locked(&self.reads.stale).remove(&set.set.arn);
         }
+        // A set that is made now is on no account yet.
+        let fresh = edited.set.is_none();
         for step in steps {
-            if let Err(error) = self.carry_out(step, &mut edited.set, audit).await {
+            if let Err(error) = self.carry_out(step, &mut edited.set, fresh, audit).await {
                 edited.failure = Some(error);
                 break;
             }
@@ -102,6 +104,7 @@ impl Instance {
         &self,
         step: &SetStep,
         state: &mut Option<ObservedSet>,
+        fresh: bool,
         audit: &Audit,
     ) -> Result<(), CloudError> {
         match (step, state.as_mut()) {
@@ -125,7 +128,7 @@ impl Instance {
                 attempt.ended(&written, call.as_deref());
                 written?;
                 let now = self.now();
-                if !matches!(edit, SetEdit::Tag(_) | SetEdit::Untag(_)) {
+                if !fresh && !matches!(edit, SetEdit::Tag(_) | SetEdit::Untag(_)) {
                     self.shared.tracker().edited(&arn, now);
                 }
                 let after = before.clone().after(edit);
@@ -145,7 +148,8 @@ impl Instance {
     /// The classified failure.
     pub async fn stale_accounts(&self, set_arn: &str) -> Result<BTreeSet<String>, CloudError> {
         let known = locked(&self.reads.stale).get(set_arn).cloned();
-        let mut stale = match known.filter(|(_, at)| self.shared.is_fresh(*at)) {
+        let settling = self.is_settling(set_arn);
+        let mut stale = match known.filter(|(_, at)| !settling && self.shared.is_fresh(*at)) {
             Some((stale, _)) => stale,
             None => self.read_stale(set_arn).await?,
         };
@@ -165,6 +169,17 @@ impl Instance {
             }
         }
         Ok(stale)
+    }
+
+    /// Whether a set was edited so shortly before that no reading has shown yet which accounts that made stale.
+    #[must_use]
+    pub fn is_settling(&self, set_arn: &str) -> bool {
+        let tracker = self.shared.tracker();
+        let Some(edited) = tracker.edited_at(set_arn) else { return false };
+        let running = tracker.running_for(set_arn).any(|(verb, _)| verb == Verb::Provision);
+        let shown = running
+            || tracker.outcomes_for(set_arn).any(|(_, o)| o.verb == Verb::Provision && o.at >= edited);
+        !shown && !older(edited, self.shared.lag(), self.now())
     }
 
     async fn read_stale(&self, set_arn: &str) -> Result<BTreeSet<String>, CloudError> {

@@ -10,6 +10,9 @@ use crate::clients::aws::assignments::{Assignment, PrincipalId, Progress};
 /// The most outcomes that are remembered.
 const MAX_OUTCOMES: usize = 100_000;
 
+/// Work that runs for so long holds up no removal any more that has waited long enough.
+const ENDLESS: Duration = Duration::from_secs(600);
+
 /// A kind of asynchronous work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
@@ -70,6 +73,20 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Since when a reading shows it.
     pub seen: Option<Timestamp>,
+    /// AWS said that there was nothing to remove: no proof, since what was made a moment ago is not visible
+    /// everywhere (contract aws 1.11).
+    pub absent: bool,
+}
+
+/// What AWS says of work that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is done.
+    Done,
+    /// There was nothing to remove.
+    Absent,
+    /// It was given up, for this reason.
+    Failed(String),
 }
 
 /// A failure that AWS reported.
@@ -175,12 +192,31 @@ impl Tracker {
         if self.unread.contains(&verb) || self.unlearnt.contains(&verb) {
             return Err(NotNow::Unread);
         }
+        self.take(verb, target, most, |_| true)
+    }
+
+    /// Takes a place for a removal that has waited long enough: what could not be read does not hold it up, nor does
+    /// work that AWS never ends. AWS itself refuses what really collides, and removing twice does no harm.
+    ///
+    /// # Errors
+    /// Why it must wait.
+    pub fn start_overdue(&mut self, target: &Target, most: usize, now: Timestamp) -> Result<Ticket, NotNow> {
+        self.take(Verb::Delete, target, most, |running| !older(running.since, ENDLESS, now))
+    }
+
+    fn take(
+        &mut self,
+        verb: Verb,
+        target: &Target,
+        most: usize,
+        counts: impl Fn(&Running) -> bool,
+    ) -> Result<Ticket, NotNow> {
         let same_pair = |t: &Target| t.set_arn == target.set_arn && t.account == target.account;
-        let running = self.running.values().filter_map(|r| r.target.as_ref());
+        let running = self.running.values().filter(|r| counts(r)).filter_map(|r| r.target.as_ref());
         if running.chain(self.starting.values().map(|(_, t)| t)).any(same_pair) {
             return Err(NotNow::Busy);
         }
-        if self.count(verb) >= most {
+        if self.counted(verb, counts) >= most {
             return Err(NotNow::Full);
         }
         self.next += 1;
@@ -192,7 +228,11 @@ impl Tracker {
     /// How much of a kind runs or begins, that of others included.
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {
-        let running = self.running.keys().filter(|(v, _)| *v == verb).count();
+        self.counted(verb, |_| true)
+    }
+
+    fn counted(&self, verb: Verb, counts: impl Fn(&Running) -> bool) -> usize {
+        let running = self.running.iter().filter(|((v, _), r)| *v == verb && counts(r)).count();
         running + self.starting.values().filter(|(v, _)| *v == verb).count()
     }
 
@@ -226,17 +266,19 @@ impl Tracker {
         let known = self.running.remove(&(verb, id.clone()));
         let since = known.as_ref().map_or(since, |k| k.since);
         let target = target.or_else(|| known.and_then(|k| k.target));
-        let failure = match progress {
+        let end = match progress {
             Progress::Running => {
                 self.running.insert((verb, id), Running { target, since });
                 return;
             }
-            Progress::Succeeded => None,
-            Progress::Failed(reason) => Some(reason),
+            Progress::Succeeded => End::Done,
+            // A deletion that fails because there is nothing to delete (contract aws 1.6).
+            Progress::Failed(reason) if verb == Verb::Delete && is_absence(&reason) => End::Absent,
+            Progress::Failed(reason) => End::Failed(reason),
         };
         self.closed.insert(id, now);
         if let Some(target) = target {
-            self.ended(verb, target, failure, since, now);
+            self.ended(verb, target, end, since, now);
         }
     }
 
@@ -246,16 +288,9 @@ impl Tracker {
     }
 
     /// Work ended.
-    pub fn ended(
-        &mut self,
-        verb: Verb,
-        target: Target,
-        failure: Option<String>,
-        since: Timestamp,
-        now: Timestamp,
-    ) {
+    pub fn ended(&mut self, verb: Verb, target: Target, end: End, since: Timestamp, now: Timestamp) {
         if verb == Verb::Provision
-            && failure.is_none()
+            && end == End::Done
             && self.edited.get(&target.set_arn).is_some_and(|e| *e > since)
         {
             self.outcomes.remove(&target);
@@ -264,17 +299,22 @@ impl Tracker {
         if self.outcomes.get(&target).is_some_and(|newer| newer.at > now) {
             return;
         }
-        let failure = failure.map(|reason| {
-            let before =
-                self.outcomes.get(&target).filter(|o| o.verb == verb).and_then(|o| o.failure.as_ref());
-            Failure { reason, times: before.map_or(1, |b| b.times.saturating_add(1)), forgiven: false }
-        });
+        let absent = end == End::Absent;
+        let failure = match end {
+            End::Done | End::Absent => None,
+            End::Failed(reason) => {
+                let before = self.outcomes.get(&target).filter(|o| o.verb == verb);
+                let before = before.and_then(|o| o.failure.as_ref());
+                let times = before.map_or(1, |b| b.times.saturating_add(1));
+                Some(Failure { reason, times, forgiven: false })
+            }
+        };
         if self.outcomes.len() >= MAX_OUTCOMES
             && let Some(oldest) = self.outcomes.iter().min_by_key(|(_, o)| o.at).map(|(t, _)| t.clone())
         {
             self.outcomes.remove(&oldest);
         }
-        self.outcomes.insert(target, Outcome { verb, at: now, failure, seen: None });
+        self.outcomes.insert(target, Outcome { verb, at: now, failure, seen: None, absent });
     }
 
     /// A permission set was edited: what was provisioned before is stale.
@@ -282,6 +322,12 @@ impl Tracker {
         self.edited.insert(set_arn.to_owned(), now);
         self.outcomes.retain(|t, o| t.set_arn != set_arn || o.verb != Verb::Provision || o.failure.is_some());
         self.forgive(set_arn);
+    }
+
+    /// When a permission set was edited last, if it was lately.
+    #[must_use]
+    pub fn edited_at(&self, set_arn: &str) -> Option<Timestamp> {
+        self.edited.get(set_arn).copied()
     }
 
     /// Something changed: what failed for a permission set is tried again at once.
@@ -345,6 +391,11 @@ impl Failure {
         let delay = first.saturating_mul(2u32.saturating_pow(self.times.min(30))).min(longest);
         delay.saturating_sub(now.duration_since(at).unsigned_abs())
     }
+}
+
+fn is_absence(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    reason.contains("assignment") && (reason.contains("not found") || reason.contains("does not exist"))
 }
 
 /// Whether a moment lies longer ago than that.

@@ -57,7 +57,10 @@ fn what_is_listed_and_unknown_is_new_and_what_is_known_and_missing_has_ended() {
     let outcome = tracker.outcomes_for("set").next().expect("remembered");
     assert_eq!(
         outcome,
-        (&target("1", "a"), &Outcome { verb: Verb::Create, at: at(9), failure: None, seen: None })
+        (
+            &target("1", "a"),
+            &Outcome { verb: Verb::Create, at: at(9), failure: None, seen: None, absent: false }
+        )
     );
     assert!(tracker.running_for("set").next().is_none());
 }
@@ -72,6 +75,33 @@ fn an_unclear_request_makes_it_look_again() {
 }
 
 #[test]
+fn a_removal_that_waited_long_enough_is_held_up_neither_by_what_is_not_known_nor_by_what_never_ends() {
+    let mut tracker = Tracker::default();
+    let gone = target("1", "a");
+    assert_eq!(tracker.start(Verb::Delete, &gone, 1), Err(NotNow::Unread));
+    tracker.note(Verb::Create, "c".into(), Some(target("1", "b")), Progress::Running, at(0), at(0));
+    tracker.note(Verb::Delete, "d".into(), Some(target("2", "b")), Progress::Running, at(0), at(0));
+    assert_eq!(tracker.start_overdue(&gone, 2, at(599)), Err(NotNow::Busy), "it may still end");
+    assert_eq!(tracker.start_overdue(&target("3", "a"), 1, at(599)), Err(NotNow::Full));
+    assert!(tracker.start_overdue(&gone, 1, at(600)).is_ok());
+    assert_eq!(tracker.start_overdue(&gone, 9, at(600)), Err(NotNow::Busy), "it has just begun");
+}
+
+#[test]
+fn a_deletion_of_what_is_not_there_has_ended_well_but_proves_nothing() {
+    let ended = |reason: &str| {
+        let mut tracker = awake();
+        let failed = Progress::Failed(reason.into());
+        tracker.note(Verb::Delete, "d".into(), Some(target("1", "a")), failed, at(1), at(1));
+        let outcome = tracker.outcomes_for("set").next().expect("remembered").1.clone();
+        (outcome.failure.is_some(), outcome.absent)
+    };
+    assert_eq!(ended("The assignment was not found"), (false, true));
+    assert_eq!(ended("Assignment does not exist"), (false, true));
+    assert_eq!(ended("The role is protected"), (true, false));
+}
+
+#[test]
 fn failures_rest_longer_each_time_until_something_changes() {
     let mut tracker = awake();
     let backoff = (Duration::from_secs(1), Duration::from_secs(300));
@@ -80,7 +110,7 @@ fn failures_rest_longer_each_time_until_something_changes() {
         (outcome.failure.clone().expect("failed"), outcome.at)
     };
     for (times, delay) in [(1, 2), (2, 4), (3, 8)] {
-        tracker.ended(Verb::Create, target("1", "a"), Some("no".into()), at(0), at(100));
+        tracker.ended(Verb::Create, target("1", "a"), End::Failed("no".into()), at(0), at(100));
         let (failure, when) = failed(&tracker);
         assert_eq!(failure.times, times);
         assert_eq!(failure.rest(when, backoff, at(99 + delay)), Duration::from_secs(1));
@@ -100,7 +130,7 @@ fn a_provisioning_that_began_before_an_edit_does_not_count() {
     tracker.edited("set", at(2));
     tracker.note(Verb::Provision, "p".into(), None, Progress::Succeeded, at(3), at(3));
     assert_eq!(tracker.outcomes_for("set").count(), 0);
-    tracker.ended(Verb::Provision, account, None, at(4), at(5));
+    tracker.ended(Verb::Provision, account, End::Done, at(4), at(5));
     assert_eq!(tracker.outcomes_for("set").count(), 1);
     tracker.prune(Duration::from_secs(60), Duration::from_secs(5), at(70));
     assert_eq!(tracker.outcomes_for("set").count(), 0);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::instance::{Instance, Shared, locked};
-use super::tracker::{NotNow, Running, Target, Ticket, Verb, older};
+use super::tracker::{End, NotNow, Running, Target, Ticket, Verb, older};
 use crate::clients::aws::assignments::{Assignment, PrincipalId, Progress, RequestItem, StatusWord};
 use crate::clients::{CloudError, CloudErrorKind, Service};
 use crate::telemetry::Audit;
@@ -162,16 +162,17 @@ impl Instance {
                 && by_principal.get(principal).is_some_and(|n| *n > 1)
             {
                 // One reading for all requests of the principal.
-                let (seen, failed) = self
+                let read = self
                     .read_assignments(
                         &target.set_arn,
                         &[principal.clone()].into(),
                         &[target.account.clone()].into(),
                         Some(asked),
+                        None,
                     )
                     .await;
-                let visible = seen.iter().any(|a| a.account == target.account);
-                if failed.is_empty() && visible == (verb == Verb::Create) {
+                let visible = read.seen.iter().any(|a| a.account == target.account);
+                if read.failed.is_empty() && visible == (verb == Verb::Create) {
                     let told = Told { progress: Progress::Succeeded, target: None };
                     self.note(verb, id, told, running.since);
                     continue;
@@ -237,14 +238,17 @@ impl Instance {
         Ok(())
     }
 
-    /// Asks for work, if there is room for it.
-    pub(crate) async fn submit(&self, request: &Request, audit: &Audit) -> Submitted {
+    /// Asks for work, if there is room for it. An overdue removal is asked for also when it is not known what runs.
+    pub(crate) async fn submit(&self, request: &Request, overdue: bool, audit: &Audit) -> Submitted {
         let (verb, target) = request.split();
         let most = match verb {
             Verb::Create | Verb::Delete => self.shared.limits.outstanding_creations,
             Verb::Provision => self.shared.limits.provisionings,
         };
-        let started = self.shared.tracker().start(verb, &target, most);
+        let started = match (verb, overdue) {
+            (Verb::Delete, true) => self.shared.tracker().start_overdue(&target, most, self.now()),
+            _ => self.shared.tracker().start(verb, &target, most),
+        };
         let place = match started {
             Ok(ticket) => Place { shared: &self.shared, ticket: Some(ticket) },
             Err(not_now) => return Submitted::NotNow(not_now),
@@ -283,7 +287,7 @@ impl Instance {
                 let crowded = tracker.count(verb) > 0;
                 match e.kind {
                     CloudErrorKind::NotFound if verb == Verb::Delete => {
-                        tracker.ended(verb, target, None, now, now);
+                        tracker.ended(verb, target, End::Absent, now, now);
                         Submitted::Done
                     }
                     // A set of a moment ago is not visible everywhere yet (contract aws 1.11).
@@ -291,7 +295,7 @@ impl Instance {
                     // Too many at once is said in more than one way (contract aws 14).
                     CloudErrorKind::Quota if crowded => Submitted::Later(e),
                     CloudErrorKind::NotFound | CloudErrorKind::Quota | CloudErrorKind::Invalid => {
-                        tracker.ended(verb, target, Some(said(&e)), now, now);
+                        tracker.ended(verb, target, End::Failed(said(&e)), now, now);
                         Submitted::Failed
                     }
                     CloudErrorKind::Denied | CloudErrorKind::Unauthenticated => Submitted::Refused(e),
@@ -338,16 +342,8 @@ impl Instance {
         if let (Some(target), false) = (&told.target, told.progress == Progress::Running) {
             self.forget_reading(target);
         }
-        // A deletion that fails because there is nothing to delete has done what was asked (contract aws 1.6).
-        let gone = verb == Verb::Delete && matches!(&told.progress, Progress::Failed(why) if is_absence(why));
-        let progress = if gone { Progress::Succeeded } else { told.progress };
-        self.shared.tracker().note(verb, id, told.target, progress, since, self.now());
+        self.shared.tracker().note(verb, id, told.target, told.progress, since, self.now());
     }
-}
-
-fn is_absence(reason: &str) -> bool {
-    let reason = reason.to_ascii_lowercase();
-    reason.contains("assignment") && (reason.contains("not found") || reason.contains("does not exist"))
 }
 
 fn said(error: &CloudError) -> String {

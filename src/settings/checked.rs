@@ -8,12 +8,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::raw::Raw;
-use super::{Endpoints, Leader, Limits, Settings, Timing};
+use super::{AllowedRoles, Endpoints, Leader, Limits, Settings, Timing, WorkloadIdentity};
 use crate::api::Mode;
 use crate::telemetry::LogFormat;
 
 /// The name of the Lease and of namespaces.
 const MAX_NAME: usize = 63;
+/// Entra's sign-in host outside of national clouds (contract Graph 8.1).
+const AUTHORITY: &str = "https://login.microsoftonline.com";
 
 /// Everything that is wrong with the settings, one sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +81,13 @@ impl TryFrom<Raw> for Invocation {
             mode: check.mode(&raw.mode),
             namespaces: check.names("--namespaces", &raw.namespaces),
             ambient_namespaces,
+            allowed_roles: check.roles(&raw.allowed_roles),
+            workload_identity: check.workload_identity(&raw),
+            entra_audience: check.audience(&raw.entra_audience),
             scim_hosts: check.hosts("--scim-hosts", &raw.scim_hosts),
             endpoints: Endpoints {
                 graph: check.endpoint("--graph-url", &raw.graph_url),
-                authority: check.endpoint("--authority-url", &raw.authority_url),
+                authority: check.authority(&raw),
                 aws: given(raw.aws_endpoint_url.as_ref()).map(|u| check.endpoint("--aws-endpoint-url", u)),
                 ca_pem,
             },
@@ -185,6 +190,43 @@ impl Check {
     fn names(&mut self, flag: &str, names: &[String]) -> BTreeSet<String> {
         let names = names.iter().map(|n| n.trim()).filter(|n| !n.is_empty());
         names.map(|n| self.name(flag, n)).collect()
+    }
+
+    fn roles(&mut self, entries: &[String]) -> AllowedRoles {
+        let mut allowed = AllowedRoles::default();
+        for entry in entries.iter().flat_map(|entry| entry.split_whitespace()) {
+            if let Err(problem) = allowed.add(entry) {
+                self.problems.push(format!("--allowed-roles: `{entry}` {problem}"));
+            }
+        }
+        allowed
+    }
+
+    /// One of the two alone is no identity: a Pod may carry the id for other purposes.
+    fn workload_identity(&mut self, raw: &Raw) -> Option<WorkloadIdentity> {
+        let client_id = given(raw.azure_client_id.as_ref())?;
+        let token_file = given(raw.azure_federated_token_file.as_ref())?;
+        if uuid::Uuid::parse_str(client_id).is_err() {
+            return self.wrong(format!("--azure-client-id: `{client_id}` (AZURE_CLIENT_ID) is no UUID"));
+        }
+        Some(WorkloadIdentity { client_id: client_id.clone(), token_file: token_file.into() })
+    }
+
+    fn audience(&mut self, audience: &str) -> String {
+        if audience.is_empty() || audience.contains(char::is_whitespace) {
+            self.problems.push(format!("--entra-audience: `{audience}` must be one word"));
+        }
+        audience.to_owned()
+    }
+
+    fn authority(&mut self, raw: &Raw) -> Url {
+        let webhook =
+            || given(raw.azure_authority_host.as_ref()).map(|host| ("--azure-authority-host", host));
+        let named = given(raw.authority_url.as_ref()).map(|url| ("--authority-url", url));
+        match named.or_else(webhook) {
+            Some((flag, url)) => self.endpoint(flag, url),
+            None => self.endpoint("--authority-url", AUTHORITY),
+        }
     }
 
     fn hosts(&mut self, flag: &str, hosts: &[String]) -> BTreeSet<String> {
@@ -314,6 +356,8 @@ mod tests {
             "--lease-duration=1s",
             "--ca-file=/does/not/exist",
             "--scim-hosts=a.example/path",
+            "--allowed-roles=identity=role/r",
+            "--entra-audience=",
             "--log-level=a=b=c",
         ])
         .unwrap_err()
@@ -328,6 +372,8 @@ mod tests {
             "--installation-id",
             "--mode",
             "--namespaces",
+            "--allowed-roles",
+            "--entra-audience",
             "--scim-hosts",
             "--graph-url",
             "--authority-url",
@@ -356,6 +402,50 @@ mod tests {
     fn no_ambient_namespaces_is_not_the_default() {
         let none = check(&["--installation-id=a", "--ambient-namespaces="]).unwrap().settings;
         assert!(none.ambient_namespaces.is_empty());
+    }
+
+    #[test]
+    fn roles_are_listed_one_by_one_or_together() {
+        let role = |name: &str| format!("arn:aws:iam::111122223333:role/{name}");
+        let settings = check(&[
+            "--installation-id=a",
+            &format!("--allowed-roles=identity={} payments={}", role("one"), role("pay-*")),
+            &format!("--allowed-roles=identity={}", role("a,b=c")),
+        ]);
+        let allowed = settings.unwrap().settings.allowed_roles;
+        assert!(allowed.allows("identity", &role("one")) && allowed.allows("identity", &role("a,b=c")));
+        assert!(allowed.allows("payments", &role("pay-roll")) && !allowed.allows("payments", &role("one")));
+    }
+
+    #[test]
+    fn the_webhooks_variables_are_the_operators_own_identity() {
+        let own = |more: &[&str]| {
+            // Said, so that the environment of the machine that tests does not count.
+            let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+            let unsaid = ["--azure-client-id=", "--azure-federated-token-file="]
+                .into_iter()
+                .filter(|flag| !more.iter().any(|m| name(m) == name(flag)));
+            let arguments: Vec<&str> =
+                ["--installation-id=a"].into_iter().chain(unsaid).chain(more.iter().copied()).collect();
+            check(&arguments).map(|i| i.settings)
+        };
+        let (id, file) =
+            ("7c3f7e5e-4a7d-4c53-9f0b-2f1d6a1c0001", "--azure-federated-token-file=/var/run/token");
+        let with_id = format!("--azure-client-id={id}");
+        for alone in [&[][..], &[with_id.as_str()], &[file]] {
+            let settings = own(alone).unwrap();
+            assert_eq!(settings.workload_identity, None, "{alone:?}");
+            assert_eq!(settings.entra_audience, "api://AzureADTokenExchange");
+        }
+        let settings =
+            own(&[&with_id, file, "--azure-authority-host=https://login.microsoftonline.us/"]).unwrap();
+        let identity = settings.workload_identity.unwrap();
+        assert_eq!((identity.client_id.as_str(), identity.token_file.to_str()), (id, Some("/var/run/token")));
+        assert_eq!(settings.endpoints.authority.as_str(), "https://login.microsoftonline.us/");
+        let both =
+            own(&["--authority-url=https://login.example", "--azure-authority-host=https://other.example"]);
+        assert_eq!(both.unwrap().endpoints.authority.as_str(), "https://login.example/");
+        assert!(own(&["--azure-client-id=someone", file]).unwrap_err().0[0].contains("AZURE_CLIENT_ID"));
     }
 
     #[test]

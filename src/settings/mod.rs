@@ -2,6 +2,7 @@
 
 mod checked;
 mod raw;
+mod roles;
 #[cfg(feature = "test-clock")]
 mod testing;
 
@@ -14,6 +15,7 @@ use crate::api::Mode;
 pub use crate::telemetry::LogFormat;
 pub use checked::{Invalid, Invocation};
 pub use raw::{Cli, Command, Raw};
+pub use roles::AllowedRoles;
 
 /// Validated settings.
 #[derive(Clone, Debug)]
@@ -28,6 +30,12 @@ pub struct Settings {
     pub operator_namespace: String,
     /// Namespaces whose resources may use the operator's own cloud credentials.
     pub ambient_namespaces: BTreeSet<String>,
+    /// Roles of AWS that resources may name.
+    pub allowed_roles: AllowedRoles,
+    /// The operator's own identity in Entra, when it has one.
+    pub workload_identity: Option<WorkloadIdentity>,
+    /// Audience of the ServiceAccount tokens that are shown to Entra (contract Graph 8.3).
+    pub entra_audience: String,
     /// Hosts (with port, when not 443) that may receive a SCIM token beside AWS's own.
     pub scim_hosts: BTreeSet<String>,
     /// Endpoints of the clouds.
@@ -49,6 +57,15 @@ pub struct Settings {
     /// The sandbox's control API, whose clock is read as our own.
     #[cfg(feature = "test-clock")]
     pub test_clock: Option<url::Url>,
+}
+
+/// An identity in Entra that a token in a file speaks for, as the workload identity webhook sets it up (contract Graph 8.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadIdentity {
+    /// Application (client) id.
+    pub client_id: String,
+    /// The file, which the kubelet keeps fresh.
+    pub token_file: PathBuf,
 }
 
 /// Leader election through a Lease in the operator's namespace.

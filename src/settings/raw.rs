@@ -43,15 +43,32 @@ pub struct Raw {
     /// own namespace when not given, none when empty.
     #[arg(long, env = "CAUSEWAY_AMBIENT_NAMESPACES", value_delimiter = ',')]
     pub ambient_namespaces: Option<Vec<String>>,
+    /// Roles of AWS that resources may name in their credentials, as `<namespace>=<role ARN>`; repeat it, or separate
+    /// several by spaces. `*` as the namespace is any; in the ARN it stands for any characters within one part of the
+    /// role's path or name. None when not given.
+    #[arg(long, env = "CAUSEWAY_ALLOWED_ROLES", value_delimiter = ' ')]
+    pub allowed_roles: Vec<String>,
+    /// Audience of the ServiceAccount tokens that are shown to Entra: what its federated credentials name.
+    #[arg(long, env = "CAUSEWAY_ENTRA_AUDIENCE", default_value = "api://AzureADTokenExchange")]
+    pub entra_audience: String,
     /// Hosts (host or host:port) beside AWS's own that may receive a SCIM token, separated by commas.
     #[arg(long, env = "CAUSEWAY_SCIM_HOSTS", value_delimiter = ',')]
     pub scim_hosts: Vec<String>,
     /// Microsoft Graph, without a version.
     #[arg(long, env = "CAUSEWAY_GRAPH_URL", default_value = "https://graph.microsoft.com")]
     pub graph_url: String,
-    /// Entra's sign-in host.
-    #[arg(long, env = "CAUSEWAY_AUTHORITY_URL", default_value = "https://login.microsoftonline.com")]
-    pub authority_url: String,
+    /// Entra's sign-in host; AZURE_AUTHORITY_HOST, else https://login.microsoftonline.com when not given.
+    #[arg(long, env = "CAUSEWAY_AUTHORITY_URL")]
+    pub authority_url: Option<String>,
+    /// The sign-in host as the workload identity webhook sets it.
+    #[arg(long, env = "AZURE_AUTHORITY_HOST", hide = true)]
+    pub azure_authority_host: Option<String>,
+    /// The application that the operator itself is in Entra.
+    #[arg(long, env = "AZURE_CLIENT_ID", hide = true)]
+    pub azure_client_id: Option<String>,
+    /// The token that speaks for it.
+    #[arg(long, env = "AZURE_FEDERATED_TOKEN_FILE", hide = true)]
+    pub azure_federated_token_file: Option<String>,
     /// One endpoint for all AWS services; the services' public endpoints when not given.
     #[arg(long, env = "AWS_ENDPOINT_URL")]
     pub aws_endpoint_url: Option<String>,

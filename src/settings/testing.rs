@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Endpoints, Leader, Limits, Settings, Timing};
+use super::{AllowedRoles, Endpoints, Leader, Limits, Settings, Timing};
 use crate::api::Mode;
 
 impl Settings {
@@ -22,6 +22,9 @@ impl Settings {
             namespaces: BTreeSet::new(),
             operator_namespace: "default".to_owned(),
             ambient_namespaces: BTreeSet::new(),
+            allowed_roles: AllowedRoles::default(),
+            workload_identity: None,
+            entra_audience: "api://AzureADTokenExchange".to_owned(),
             scim_hosts: BTreeSet::new(),
             endpoints: Endpoints {
                 graph: nowhere.clone(),

@@ -35,14 +35,16 @@ reasons! {
     AwaitingHandoff,
     /// A person said that AWS has imported the active certificate.
     Acknowledged,
-    /// `spec.suspend` is true.
+    /// `spec.suspend` is true, of the resource or of the federation that it refers to.
     Suspended,
-    /// `spec.mode` is Observe and the plan is not empty: see `status.plan`.
+    /// `spec.mode` (of the resource or of its federation), or the operator's mode, is Observe and the plan is not empty: see `status.plan`.
     PlanNotApplied,
     /// The spec cannot be carried out as it is written; the message says what to change.
     InvalidSpec,
     /// A Secret does not exist or lacks the named key.
     SecretNotFound,
+    /// A ServiceAccount that credentials name does not exist.
+    ServiceAccountNotFound,
     /// A ConfigMap does not exist or lacks the named key.
     ConfigMapNotFound,
     /// The federation that is referred to does not exist.
@@ -89,7 +91,8 @@ reasons! {
     NotInProvisioningScope,
     /// A principal exists neither in the identity store nor in Entra.
     NotInEntra,
-    /// Another object now carries the name that was bound before; a person must approve it.
+    /// Another object now carries the name that was bound before, or may do so since the ledger was lost; a person must
+    /// approve it.
     PrincipalIdentityChanged,
     /// An account does not exist in the organization or is not active.
     AccountNotFound,

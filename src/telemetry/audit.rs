@@ -1,3 +1,6 @@
+use std::future::Future;
+
+use crate::clients::entra::Reply;
 use crate::clients::{CloudError, Service};
 
 /// Who writes, and on which plan: goes into the audit record of every cloud mutation.
@@ -27,69 +30,65 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Writes the record, as [`Audit::record`] does.
+    /// Writes the record. `request_id` is the answer's; a failure has its own.
     pub fn ended<T>(mut self, result: &Result<T, CloudError>, request_id: Option<&str>) {
         self.open = false;
-        self.audit.record(self.service, self.operation, self.target, result, request_id);
+        let (outcome, code, failed_request) = match result {
+            Ok(_) => ("ok", "", None),
+            Err(e) => ("failed", e.code.as_str(), e.request_id.as_deref()),
+        };
+        self.write(outcome, code, request_id.or(failed_request).unwrap_or_default());
+    }
+
+    fn write(&self, outcome: &str, code: &str, request_id: &str) {
+        let audit = self.audit;
+        tracing::info!(
+            target: "causeway::audit",
+            kind = audit.kind,
+            namespace = audit.namespace,
+            name = audit.name,
+            generation = audit.generation,
+            plan = audit.plan.as_deref().unwrap_or_default(),
+            service = self.service.as_str(),
+            operation = self.operation,
+            object = self.target,
+            outcome,
+            code,
+            request_id,
+            "cloud mutation"
+        );
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.open {
-            self.audit.write(self.service, self.operation, self.target, "unknown", "", "");
+            self.write("unknown", "", "");
         }
     }
 }
 
 impl Audit {
-    /// Begins a mutation; `target` as in [`Audit::record`].
+    /// Begins a mutation, whose record (log target `causeway::audit`) is written when it has ended. `target` names
+    /// the object in the cloud precisely; it never holds a secret.
     #[must_use]
     pub const fn attempt<'a>(&'a self, service: Service, operation: &'a str, target: &'a str) -> Attempt<'a> {
         Attempt { audit: self, service, operation, target, open: true }
     }
 
-    /// Writes the record of one mutation that was tried (log target `causeway::audit`). `target` names the object
-    /// in the cloud precisely; it never holds a secret.
-    pub fn record<T>(
+    /// Makes one writing call to Microsoft Graph, as an [`Audit::attempt`].
+    ///
+    /// # Errors
+    /// The call's own.
+    pub async fn graph(
         &self,
-        service: Service,
         operation: &str,
         target: &str,
-        result: &Result<T, CloudError>,
-        request_id: Option<&str>,
-    ) {
-        let (outcome, code, failed_request) = match result {
-            Ok(_) => ("ok", "", None),
-            Err(e) => ("failed", e.code.as_str(), e.request_id.as_deref()),
-        };
-        let request_id = request_id.or(failed_request).unwrap_or_default();
-        self.write(service, operation, target, outcome, code, request_id);
-    }
-
-    fn write(
-        &self,
-        service: Service,
-        operation: &str,
-        target: &str,
-        outcome: &str,
-        code: &str,
-        request_id: &str,
-    ) {
-        tracing::info!(
-            target: "causeway::audit",
-            kind = self.kind,
-            namespace = self.namespace,
-            name = self.name,
-            generation = self.generation,
-            plan = self.plan.as_deref().unwrap_or_default(),
-            service = service.as_str(),
-            operation,
-            object = target,
-            outcome,
-            code,
-            request_id,
-            "cloud mutation"
-        );
+        call: impl Future<Output = Result<Reply, CloudError>>,
+    ) -> Result<Reply, CloudError> {
+        let attempt = self.attempt(Service::Graph, operation, target);
+        let answer = call.await;
+        attempt.ended(&answer, answer.as_ref().ok().and_then(|reply| reply.request_id.as_deref()));
+        answer
     }
 }

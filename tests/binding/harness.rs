@@ -21,7 +21,7 @@ use causeway::telemetry::Metrics;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use sandbox::core::{Entry, Profile};
+use sandbox::core::{Entry, FaultKind, FaultRule, Profile};
 use sandbox::world::{StoreGroup, StoreUser, World};
 use sandbox::{Cluster, Options, Sandbox};
 use serde_json::{Value, json};
@@ -69,9 +69,11 @@ pub struct Twin {
     pub client: Client,
     pub namespace: String,
     pub aws: AwsClients,
-    settings: Settings,
+    pub settings: Settings,
     /// Status writes so far.
     pub status_writes: AtomicUsize,
+    /// How often somebody asked to look anew.
+    asked: AtomicUsize,
     _dir: tempfile::TempDir,
 }
 
@@ -132,8 +134,7 @@ impl Twin {
         };
         let options = HttpOptions::within(Duration::from_secs(10), settings.endpoints.ca_pem.clone());
         let connection = Connection::new(options, Rates::default(), Arc::new(Scissors::default())).unwrap();
-        let person =
-            AwsClients::new("eu-west-1", Some(key), settings.endpoints.aws.as_ref(), connection).await;
+        let person = AwsClients::new("eu-west-1", key, settings.endpoints.aws.as_ref(), connection).await;
         let twin = Self {
             sandbox,
             client,
@@ -141,6 +142,7 @@ impl Twin {
             aws: person,
             settings,
             status_writes: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
             _dir: dir,
         };
         twin.federate(entra, None).await;
@@ -187,6 +189,16 @@ impl Twin {
         api.patch("acme", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
+    /// What the federation's own controller says about the instance.
+    pub async fn instance_ready(&self, ready: bool) {
+        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.namespace);
+        let status = json!({"status": {"conditions": [{
+            "type": "InstanceReady", "status": if ready { "True" } else { "False" }, "reason": "Succeeded",
+            "message": "the test says so", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}});
+        api.patch_status("acme", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    }
+
     /// A fresh operator that is cut off before its nth call; 0 for never.
     pub async fn operator_cut_at(&self, cut_at: usize) -> Operator {
         let settings = Arc::new(self.settings.clone());
@@ -211,6 +223,18 @@ impl Twin {
     pub async fn ledger(&self, name: &str) -> Option<ConfigMap> {
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
         maps.get_opt(&format!("{name}-ledger")).await.unwrap()
+    }
+
+    /// Loses the ledger of a binding.
+    pub async fn lose_ledger(&self, name: &str) {
+        let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
+        maps.delete(&format!("{name}-ledger"), &DeleteParams::default()).await.unwrap();
+    }
+
+    /// What the ledger of a binding has under a key, whatever that is called in full.
+    pub async fn recorded(&self, name: &str, key: &str) -> Vec<String> {
+        let data = self.ledger(name).await.and_then(|map| map.data).unwrap_or_default();
+        data.into_iter().filter(|(k, _)| k.starts_with(key)).map(|(_, value)| value).collect()
     }
 
     /// Creates a binding that holds on to itself until it is clean, as the runner would have it.
@@ -256,6 +280,16 @@ impl Twin {
             self.bindings().replace_status(name, &PostParams::default(), &next).await.unwrap();
         }
         Some(outcome)
+    }
+
+    /// A person asks to look anew, and the operator does: one pass for which nothing counts that was read before.
+    pub async fn look_anew(&self, operator: &Operator, name: &str) -> Outcome<PermissionSetBindingStatus> {
+        let nth = self.asked.fetch_add(1, Ordering::SeqCst);
+        let asked = format!("asked-{nth}");
+        self.patch(name, &json!({"metadata": {"annotations": {"causeway.dev/reconcile": asked}}})).await;
+        let outcome = self.pass(operator, name).await.unwrap();
+        assert_eq!(outcome.status.last_handled_reconcile_at, Some(asked));
+        outcome
     }
 
     /// Passes until there is nothing to come back for before the resync; none when the binding is gone.
@@ -308,6 +342,12 @@ impl Twin {
         all.into_iter().filter(|e| e.service == "sso-admin" && e.outcome == "ok").collect()
     }
 
+    /// So many calls of an operation of sso-admin, however they ended.
+    pub fn calls(&self, operation: &str) -> u64 {
+        let all = self.sandbox.core.counters.all();
+        all.iter().filter(|c| c.service == "sso-admin" && c.operation == operation).map(|c| c.calls).sum()
+    }
+
     /// No assignment and no permission set was made twice.
     pub fn assert_nothing_twice(&self) {
         let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -331,6 +371,15 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
+/// Waits until something is so.
+pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < Duration::from_secs(20), "it never came about: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// What a person does: again, until the shared budget has room for it.
 pub async fn patiently<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(call: impl Fn() -> F) -> T {
     let mut last = None;
@@ -342,6 +391,46 @@ pub async fn patiently<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("{last:?}")
+}
+
+/// Every call of an operation is refused.
+pub fn refuse(service: &str, operation: &str, kind: FaultKind, code: Option<&str>) -> FaultRule {
+    FaultRule {
+        service: service.into(),
+        operation: Some(operation.into()),
+        nth: None,
+        probability: None,
+        kind,
+        status: (kind == FaultKind::Error).then_some(if code.is_some() { 400 } else { 500 }),
+        code: code.map(str::to_owned),
+        times: Some(0),
+        retry_after: None,
+    }
+}
+
+/// The id of the group that AWS shows under that name. What the operator has read serves it for a moment longer.
+pub async fn group_id(twin: &Twin, name: &str) -> Option<String> {
+    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+    let list = twin.aws.identitystore.list_groups().identity_store_id(&store);
+    let groups = patiently(|| list.clone().send()).await.groups;
+    groups.into_iter().find(|g| g.display_name() == Some(name)).map(|g| g.group_id)
+}
+
+pub async fn delete_group(twin: &Twin, name: &str) {
+    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+    let id = group_id(twin, name).await.unwrap();
+    let delete = twin.aws.identitystore.delete_group().identity_store_id(&store).group_id(&id);
+    patiently(|| delete.clone().send()).await;
+    eventually("the group is gone", async || group_id(twin, name).await.is_none()).await;
+}
+
+/// Answers its id.
+pub async fn create_group(twin: &Twin, name: &str) -> String {
+    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
+    let create = twin.aws.identitystore.create_group().identity_store_id(store).display_name(name);
+    let id = patiently(|| create.clone().send()).await.group_id;
+    eventually("the group is there", async || group_id(twin, name).await.as_ref() == Some(&id)).await;
+    id
 }
 
 /// Status, reason and message of a condition.

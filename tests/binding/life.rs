@@ -76,14 +76,16 @@ fn a_changed_set_is_edited_once_and_brought_to_exactly_the_stale_accounts() {
             ]
         );
         assert_eq!(status.stale_accounts, 0);
-        // Somebody turns a knob by hand: it is turned back, and all three accounts get it.
+        // Somebody turns a knob by hand, to where it never was: it is turned back, and all three accounts get it.
         let arn = status.permission_set_arn.unwrap();
         let facts = twin.sandbox.aws.facts();
-        let call = twin.aws.ssoadmin.delete_inline_policy_from_permission_set();
+        let call = twin.aws.ssoadmin.put_inline_policy_to_permission_set();
         let call = call.instance_arn(facts.instance_arn.unwrap()).permission_set_arn(&arn);
+        let call = call.inline_policy(r#"{"Version": "2012-10-17", "Statement": []}"#);
         patiently(|| call.clone().send()).await;
         let before = twin.sandbox.core.journal.last();
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        // AWS shows it a moment later, and what was read before serves a moment longer.
+        twin.until(&operator, "engineers", |_| !twin.mutations(before).is_empty()).await.unwrap();
         twin.settle(&operator, "engineers").await.unwrap();
         let done: Vec<String> = twin.mutations(before).into_iter().map(|e| e.operation).collect();
         assert_eq!(done[0], "PutInlinePolicyToPermissionSet");
@@ -150,6 +152,14 @@ fn what_somebody_took_away_by_hand_comes_back_and_what_a_stranger_gave_stays() {
             groups.iter().find(|g| g.display_name() == Some(name)).unwrap().group_id().to_owned()
         };
         use aws_sdk_ssoadmin::types::{PrincipalType, TargetType};
+        // First the operator has seen with its own eyes what it made: until then it goes by AWS's word.
+        let list = twin.aws.ssoadmin.list_account_assignments().instance_arn(&instance);
+        let list = list.permission_set_arn(&arn).account_id(SHOP);
+        eventually("AWS shows the assignment", async || {
+            !patiently(|| list.clone().send()).await.account_assignments().is_empty()
+        })
+        .await;
+        twin.look_anew(&operator, "engineers").await;
         let give =
             twin.aws.ssoadmin.create_account_assignment().instance_arn(&instance).permission_set_arn(&arn);
         let give = give.target_type(TargetType::AwsAccount).principal_type(PrincipalType::Group);
@@ -160,15 +170,13 @@ fn what_somebody_took_away_by_hand_comes_back_and_what_a_stranger_gave_stays() {
         let take = take.target_type(TargetType::AwsAccount).principal_type(PrincipalType::Group);
         let take = take.target_id(SHOP).principal_id(id("aws-engineers"));
         patiently(|| take.clone().send()).await;
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
-        twin.patch("engineers", &json!({"metadata": {"annotations": {"causeway.dev/reconcile": "now"}}}))
-            .await;
-        let status = twin.settle(&operator, "engineers").await.unwrap();
-        assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
-        assert_eq!(
-            twin.assignments(),
-            [format!("Readers {SHOP} aws-engineers"), format!("Readers {DEV} aws-admins")]
-        );
+        let by_hand = [format!("Readers {DEV} aws-admins")];
+        eventually("both are done", async || twin.assignments() == by_hand).await;
+        twin.look_anew(&operator, "engineers").await;
+        let both = [format!("Readers {SHOP} aws-engineers"), format!("Readers {DEV} aws-admins")];
+        twin.until(&operator, "engineers", |_| twin.assignments() == both).await.unwrap();
+        twin.settle(&operator, "engineers").await.unwrap();
+        assert_eq!(twin.assignments(), both);
         // The set has an assignment that is not ours, so it stays, and the status says so.
         twin.delete("engineers").await;
         let status =

@@ -3,4 +3,7 @@
 mod crash;
 mod harness;
 mod life;
+mod lost;
+mod modes;
 mod refusals;
+mod stated;

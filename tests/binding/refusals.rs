@@ -206,24 +206,6 @@ fn principals_that_are_missing_say_why() {
     });
 }
 
-async fn delete_group(twin: &Twin, name: &str) {
-    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
-    let aws = &twin.aws.identitystore;
-    let groups = aws.list_groups().identity_store_id(&store).send().await.unwrap().groups;
-    let id = groups.iter().find(|g| g.display_name() == Some(name)).unwrap().group_id();
-    aws.delete_group().identity_store_id(&store).group_id(id).send().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-}
-
-/// Answers its id.
-async fn create_group(twin: &Twin, name: &str) -> String {
-    let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
-    let create = twin.aws.identitystore.create_group().identity_store_id(store).display_name(name);
-    let made = create.send().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    made.group_id
-}
-
 #[test]
 fn a_name_that_was_taken_over_gets_nothing_until_a_person_approves() {
     run(async {
@@ -301,7 +283,13 @@ fn a_ledger_that_somebody_else_wrote_names_nothing_that_may_be_removed() {
         assert_eq!(twin.mutations(before).len(), 0);
 
         maps.delete("readers-ledger", &Default::default()).await.unwrap();
+        twin.patch(
+            "readers",
+            &json!({"spec": {"principals": [{"group": {"displayName": "aws-engineers"}}]}}),
+        )
+        .await;
         let status = twin.settle(&operator, "readers").await.unwrap();
         assert_eq!(ready(&status).0, "True", "{status:#?}");
+        assert_eq!(twin.mutations(before).len(), 0, "what exists is entered anew");
     });
 }

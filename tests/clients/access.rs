@@ -1,4 +1,5 @@
-//! Which credentials a federation may use, and how they are found. The API server here is a map of Secrets.
+//! Which credentials a federation may use, and how they are found. The API server here is a map of Secrets, and of
+//! ServiceAccounts that have tokens.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,7 @@ use causeway::status::Reason;
 use causeway::telemetry::Metrics;
 use kube::client::Body;
 use sandbox::aws::Aws;
-use sandbox::core::{Authority, Core, Profile, serve};
+use sandbox::core::{Authority, Core, Issuer, Profile, serve};
 use sandbox::entra::Entra;
 use sandbox::world::World;
 use serde_json::{Value, json};
@@ -25,56 +26,102 @@ use tokio_util::sync::CancellationToken;
 use super::Recorder;
 
 type Secrets = Arc<Mutex<BTreeMap<String, BTreeMap<String, String>>>>;
+/// By `<namespace>/serviceaccounts/<name>`: how many seconds its tokens live; none when nobody may ask for them.
+type Accounts = Arc<Mutex<BTreeMap<String, Option<i64>>>>;
 
-struct Twin {
-    core: Arc<Core>,
-    context: Context,
+/// Who issues the tokens of ServiceAccounts here.
+pub(super) const ISSUER: &str = "https://cluster.example";
+pub(super) const MANAGEMENT: &str = "100000000001";
+
+pub(super) struct Twin {
+    pub(super) core: Arc<Core>,
+    pub(super) aws: Arc<Aws>,
+    pub(super) context: Context,
+    pub(super) accounts: Accounts,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) issuer: Arc<Issuer>,
     secrets: Secrets,
     _stop: tokio_util::sync::DropGuard,
 }
 
-/// Answers `GET …/namespaces/<ns>/secrets/<name>` from the map and knows nothing else.
-fn api_server(secrets: Secrets) -> kube::Client {
+/// Answers `GET …/namespaces/<ns>/secrets/<name>` and `POST …/serviceaccounts/<name>/token` from the maps, and knows
+/// nothing else.
+fn api_server(secrets: Secrets, accounts: Accounts, issuer: Arc<Issuer>) -> kube::Client {
     let service = tower::service_fn(move |request: http::Request<Body>| {
-        let path = request.uri().path().trim_start_matches("/api/v1/namespaces/").to_owned();
-        let found = secrets.lock().unwrap().get(&path).cloned();
-        let (status, body) = match found {
-            Some(keys) => {
-                let data: BTreeMap<_, _> =
-                    keys.iter().map(|(k, v)| (k.clone(), STANDARD.encode(v))).collect();
-                (200, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data}))
-            }
-            None => (
-                404,
-                json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": path, "code": 404}),
-            ),
-        };
-        let response =
-            http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
-        std::future::ready(response)
+        let (secrets, accounts, issuer) = (secrets.clone(), accounts.clone(), issuer.clone());
+        async move {
+            let path = request.uri().path().trim_start_matches("/api/v1/namespaces/").to_owned();
+            let refusal = |code: u16, reason: &str, message: &str| {
+                (
+                    code,
+                    json!({"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code}),
+                )
+            };
+            let missing = || refusal(404, "NotFound", &path);
+            let (status, body) = if let Some(account) = path.strip_suffix("/token") {
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let mut body: Value = serde_json::from_slice(&body).unwrap();
+                let life = accounts.lock().unwrap().get(account).copied();
+                match life {
+                    Some(Some(life)) => {
+                        let subject =
+                            format!("system:serviceaccount:{}", account.replace("/serviceaccounts/", ":"));
+                        let audience = body["spec"]["audiences"][0].as_str().unwrap().to_owned();
+                        body["spec"]["expirationSeconds"] = json!(life);
+                        // What a cluster grants is ten minutes or more, whatever this test wants to see renewed.
+                        let token = issuer.token(&subject, &audience, life.max(600)).unwrap();
+                        body["status"] =
+                            json!({"token": token, "expirationTimestamp": "2100-01-01T00:00:00Z"});
+                        (201, body)
+                    }
+                    Some(None) => refusal(403, "Forbidden", "serviceaccounts is forbidden"),
+                    None => missing(),
+                }
+            } else {
+                match secrets.lock().unwrap().get(&path) {
+                    Some(keys) => {
+                        let data: BTreeMap<_, _> =
+                            keys.iter().map(|(k, v)| (k.clone(), STANDARD.encode(v))).collect();
+                        let metadata = json!({"name": "s"});
+                        (
+                            200,
+                            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}),
+                        )
+                    }
+                    None => missing(),
+                }
+            };
+            http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()))
+        }
     });
     kube::Client::new(service, "default")
 }
 
 impl Twin {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
+        Self::changed(|_, _| ()).await
+    }
+
+    /// A twin whose world and settings are a little different.
+    pub(super) async fn changed(change: impl FnOnce(&mut World, &mut Settings)) -> Self {
         let core = Arc::new(Core::new(Profile::fast(), 1));
-        let world = World::load("company-enabled").unwrap();
+        let mut world = World::load("company-enabled").unwrap();
+        let mut settings = Settings::for_tests("test");
+        settings.ambient_namespaces = ["platform".to_owned()].into();
+        change(&mut world, &mut settings);
         let (aws, entra) = (Aws::new(core.clone(), &world), Entra::new(core.clone(), &world));
         let authority = Authority::generate().unwrap();
         let stop = CancellationToken::new();
         let listen =
             async |router| serve(router, Some(authority.server_config()), stop.clone()).await.unwrap().url;
-        let mut settings = Settings::for_tests("test");
         settings.endpoints.ca_pem = Some(authority.ca_pem().to_owned());
         settings.endpoints.aws = Some(listen(aws.router()).await.parse().unwrap());
         settings.endpoints.graph = listen(entra.graph_router()).await.parse().unwrap();
         settings.endpoints.authority = listen(entra.login_router()).await.parse().unwrap();
         let Endpoints { graph, authority: login, .. } = &settings.endpoints;
         entra.set_urls(graph.as_str(), login.as_str(), authority.ca_pem(), "https://127.0.0.1:9");
-        settings.ambient_namespaces = ["platform".to_owned()].into();
         let settings = Arc::new(settings);
-        let secrets = Secrets::default();
+        let (secrets, accounts) = (Secrets::default(), Accounts::default());
         let client = &world.tenant.clients[0];
         let key = &world.organization.access_keys[0];
         let mut known = secrets.lock().unwrap();
@@ -90,12 +137,16 @@ impl Twin {
             .into(),
         );
         drop(known);
+        accounts.lock().unwrap().insert("identity/serviceaccounts/robot".into(), Some(3600));
+        let issuer = Arc::new(Issuer::new(ISSUER).unwrap());
+        core.issuers.trust(ISSUER, &issuer.public_key_pem());
         let recorder = Recorder::new();
         let clouds = Clouds::new(settings.clone(), recorder.clone()).unwrap();
-        let kube = api_server(secrets.clone());
+        let kube = api_server(secrets.clone(), accounts.clone(), issuer.clone());
         let context =
-            Context::new(kube, settings, Clock::system(), clouds, recorder, Arc::new(Metrics::new()));
-        Self { core, context, secrets, _stop: stop.drop_guard() }
+            Context::new(kube, settings, Clock::system(), clouds, recorder.clone(), Arc::new(Metrics::new()));
+        let stop = stop.drop_guard();
+        Self { core, aws, context, accounts, recorder, issuer, secrets, _stop: stop }
     }
 
     fn set(&self, secret: &str, key: &str, value: Option<&str>) {
@@ -114,6 +165,15 @@ impl Twin {
 
 fn federation(namespace: &str, aws_credentials: &Value) -> IdentityFederation {
     let world = World::load("company-enabled").unwrap();
+    let secret = json!({"clientSecret": {
+        "clientId": world.tenant.clients[0].client_id,
+        "secretRef": {"name": "entra", "key": "clientSecret"},
+    }});
+    with_credentials(namespace, &secret, aws_credentials)
+}
+
+pub(super) fn with_credentials(namespace: &str, entra: &Value, aws: &Value) -> IdentityFederation {
+    let world = World::load("company-enabled").unwrap();
     let value = json!({
         "apiVersion": "causeway.dev/v1alpha1",
         "kind": "IdentityFederation",
@@ -121,15 +181,12 @@ fn federation(namespace: &str, aws_credentials: &Value) -> IdentityFederation {
         "spec": {
             "entra": {
                 "tenantId": world.tenant.id,
-                "credentials": {"clientSecret": {
-                    "clientId": world.tenant.clients[0].client_id,
-                    "secretRef": {"name": "entra", "key": "clientSecret"},
-                }},
+                "credentials": entra,
                 "application": {},
             },
             "aws": {
                 "region": "eu-west-1",
-                "credentials": aws_credentials,
+                "credentials": aws,
                 "identityCenter": {"serviceProviderMetadata": {"configMapKeyRef": {"name": "sp", "key": "xml"}}},
             },
         },
@@ -141,7 +198,7 @@ fn by_secret(namespace: &str) -> IdentityFederation {
     federation(namespace, &json!({"secretRef": {"name": "aws"}}))
 }
 
-fn deleted(mut federation: IdentityFederation) -> IdentityFederation {
+pub(super) fn deleted(mut federation: IdentityFederation) -> IdentityFederation {
     federation.metadata.deletion_timestamp =
         Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
     federation

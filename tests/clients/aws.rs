@@ -41,7 +41,7 @@ impl Twin {
     ) -> AwsClients {
         let connection = Connection::new(options(&self.authority), rates, recorder.clone()).unwrap();
         let key = AccessKey { id: id.to_owned(), secret: Sensitive::new(secret), session_token: None };
-        AwsClients::new("eu-west-1", Some(key), Some(&self.url), connection).await
+        AwsClients::new("eu-west-1", key, Some(&self.url), connection).await
     }
 
     fn fault(&self, operation: &str, kind: FaultKind, status: Option<u16>, times: u64) {

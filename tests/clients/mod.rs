@@ -4,6 +4,7 @@ mod access;
 mod aws;
 mod entra;
 mod graph;
+mod sessions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

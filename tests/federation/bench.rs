@@ -1,16 +1,21 @@
 //! One federation between two simulated clouds, on a real API server, reconciled pass by pass.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
+use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
+use causeway::clients::http::{HttpOptions, client};
 use causeway::clients::{Call, CallObserver, Service};
 use causeway::clock::Clock;
 use causeway::controllers::context::Context;
 use causeway::controllers::identity_federation::IdentityFederationReconciler;
 use causeway::controllers::{Cleanup, Clouds, Next, Outcome, Reconciler as _};
+use causeway::observers::Chain;
 use causeway::problem::Class;
+use causeway::secret::Sensitive;
 use causeway::settings::Settings;
 use causeway::status::condition;
 use causeway::telemetry::Metrics;
@@ -28,6 +33,8 @@ use crate::support;
 
 /// Passes that anything takes at most.
 const PASSES: usize = 150;
+/// How long anything that needs the clouds to do something may take, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Bench {
     pub sandbox: Sandbox,
@@ -110,6 +117,8 @@ impl Bench {
         settings.endpoints.aws = Some(found.aws.endpoint.parse().unwrap());
         settings.endpoints.ca_pem = Some(sandbox.ca_pem().to_owned());
         settings.timing.creation_grace = Duration::from_secs(300);
+        // Other tests have federations of the same tenant and applications.
+        settings.namespaces = [namespace.clone()].into();
         let bench = Self { sandbox, client, namespace, settings, clock: Clock::system(), _dir: dir };
         let secret = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         let secrets = bench.api::<Secret>();
@@ -134,9 +143,14 @@ impl Bench {
 
     /// The federation `acme`; `spec` is merged into a plain one.
     pub async fn create(&self, spec: Value) {
+        self.create_named("acme", spec).await;
+    }
+
+    /// A federation of another name.
+    pub async fn create_named(&self, name: &str, spec: Value) {
         let found = self.sandbox.descriptor();
         let mut object = json!({
-            "apiVersion": "causeway.dev/v1alpha1", "kind": "IdentityFederation", "metadata": {"name": "acme"},
+            "apiVersion": "causeway.dev/v1alpha1", "kind": "IdentityFederation", "metadata": {"name": name},
             "spec": {
                 "entra": {
                     "tenantId": found.entra.tenant_id,
@@ -169,11 +183,64 @@ impl Bench {
     }
 
     pub async fn get(&self) -> IdentityFederation {
-        self.api::<IdentityFederation>().get("acme").await.unwrap()
+        self.named("acme").await
+    }
+
+    pub async fn named(&self, name: &str) -> IdentityFederation {
+        self.api::<IdentityFederation>().get(name).await.unwrap()
     }
 
     pub async fn status(&self) -> IdentityFederationStatus {
         self.get().await.status.unwrap_or_default()
+    }
+
+    /// Graph, as a person's tools use it.
+    pub fn graph(&self) -> Graph {
+        let entra = self.sandbox.descriptor().entra;
+        let total = Duration::from_secs(20);
+        let endpoints = &self.settings.endpoints;
+        let options =
+            GraphOptions { graph: endpoints.graph.clone(), authority: endpoints.authority.clone(), total };
+        let identity = ClientSecret {
+            tenant_id: entra.tenant_id,
+            client_id: entra.client_id,
+            secret: Sensitive::new(entra.client_secret),
+        };
+        let http = client(&HttpOptions::within(total, endpoints.ca_pem.clone())).unwrap();
+        Graph::new(options, identity, http, Chain::of([])).unwrap()
+    }
+
+    /// A person changes the application, as soon as all replicas let them.
+    pub async fn change_application(&self, body: &Value) {
+        let id = self.status().await.entra.unwrap().application_object_id.unwrap();
+        let graph = self.graph();
+        eventually("the application is changed", async || graph.patch_application(&id, body).await.is_ok())
+            .await;
+    }
+
+    /// A person leaves only the roles of these names usable. Their ids by name.
+    pub async fn leave_usable(&self, names: &[&str]) -> BTreeMap<String, String> {
+        let id = self.status().await.entra.unwrap().application_object_id.unwrap();
+        let state = self.entra();
+        let application = state["applications"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|a| a["id"] == id.as_str())
+            .unwrap()
+            .clone();
+        let mut roles = application["appRoles"].clone();
+        for role in roles.as_array_mut().unwrap() {
+            role["isEnabled"] = json!(names.iter().any(|name| role["displayName"] == *name));
+        }
+        self.change_application(&json!({"appRoles": roles})).await;
+        let text = |role: &Value, field: &str| role[field].as_str().unwrap().to_owned();
+        roles.as_array().unwrap().iter().map(|r| (text(r, "displayName"), text(r, "id"))).collect()
+    }
+
+    pub async fn assign_in_spec(&self, groups: &[&str]) {
+        let groups: Vec<_> = groups.iter().map(|n| json!({"group": {"displayName": n}})).collect();
+        self.patch(json!({"spec": {"entra": {"application": {"assignments": groups}}}})).await;
     }
 
     /// AWS's console offers a file; a person puts it into a ConfigMap.
@@ -216,7 +283,12 @@ impl Bench {
 
     /// Status, reason and message of a condition.
     pub async fn condition(&self, kind: &str) -> (String, String, String) {
-        let status = self.status().await;
+        self.condition_of("acme", kind).await
+    }
+
+    /// Likewise, of another federation.
+    pub async fn condition_of(&self, name: &str, kind: &str) -> (String, String, String) {
+        let status = self.named(name).await.status.unwrap_or_default();
         let found =
             condition(&status.conditions, kind).unwrap_or_else(|| panic!("no condition {kind}")).clone();
         (found.status, found.reason, found.message)
@@ -286,6 +358,14 @@ impl Bench {
         names
     }
 
+    /// Names of who is assigned, and under which role (its id).
+    pub fn assigned_roles(&self) -> BTreeSet<(String, String)> {
+        let state = self.entra();
+        let text = |a: &Value, field: &str| a[field].as_str().unwrap_or_default().to_owned();
+        let all = state["appRoleAssignments"].as_array().unwrap();
+        all.iter().map(|a| (text(a, "principalDisplayName"), text(a, "appRoleId"))).collect()
+    }
+
     /// Applications that the operator made, deleted ones left out.
     pub fn applications(&self) -> Vec<Value> {
         let ours = |a: &&Value| {
@@ -312,7 +392,12 @@ impl Bench {
 impl Operator {
     /// One pass, and its status written as the runner does; none when it was stopped for good.
     pub async fn pass(&self, bench: &Bench) -> Option<Outcome<IdentityFederationStatus>> {
-        let object = bench.get().await;
+        self.pass_of(bench, "acme").await
+    }
+
+    /// Likewise, of another federation.
+    pub async fn pass_of(&self, bench: &Bench, name: &str) -> Option<Outcome<IdentityFederationStatus>> {
+        let object = bench.named(name).await;
         let outcome = tokio::select! {
             biased;
             () = self.guillotine.fallen.notified() => return None,
@@ -321,7 +406,7 @@ impl Operator {
         if object.status.as_ref() != Some(&outcome.status) {
             let mut next = object;
             next.status = Some(outcome.status.clone());
-            bench.api().replace_status("acme", &PostParams::default(), &next).await.unwrap();
+            bench.api().replace_status(name, &PostParams::default(), &next).await.unwrap();
         }
         Some(outcome)
     }
@@ -346,19 +431,38 @@ impl Operator {
         panic!("does not settle: {last:#?}");
     }
 
+    /// Passes until something holds.
+    pub async fn until(&self, bench: &Bench, what: &str, holds: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.pass(bench).await.unwrap();
+            if holds().await {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never {what}: {:#?}", bench.status().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// One pass of letting go.
+    pub async fn cleanup_pass(&self, bench: &Bench) -> Cleanup<IdentityFederationStatus> {
+        self.reconciler.cleanup(&bench.get().await, &self.context).await
+    }
+
     /// Passes of letting go until something else than time is needed.
     pub async fn cleanup(&self, bench: &Bench) -> Cleanup<IdentityFederationStatus> {
-        for _ in 0..PASSES {
-            match self.reconciler.cleanup(&bench.get().await, &self.context).await {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.cleanup_pass(bench).await {
                 Cleanup::Waiting(outcome)
                     if matches!(outcome.class, Some(Class::Pending | Class::Transient)) =>
                 {
+                    assert!(Instant::now() < deadline, "cleaning up does not end: {outcome:#?}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 ended => return ended,
             }
         }
-        panic!("cleaning up does not end");
     }
 
     pub fn calls(&self) -> usize {
@@ -367,6 +471,15 @@ impl Operator {
 
     pub fn writes(&self) -> usize {
         self.guillotine.writes.load(Ordering::SeqCst)
+    }
+}
+
+/// Waits until something holds that needs no pass.
+pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

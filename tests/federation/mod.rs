@@ -1,5 +1,9 @@
 //! IdentityFederation against both simulated clouds and a real API server.
 
 mod bench;
+mod claims;
 mod crash;
+mod credentials;
 mod journey;
+mod letting_go;
+mod removals;

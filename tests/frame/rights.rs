@@ -19,6 +19,7 @@ use super::scripted::{Scripted, Still, connections, create_connection, settings,
 use crate::support;
 
 const OPERATOR: &str = include_str!("../../examples/operator/rbac.yaml");
+const TOKENS: &str = include_str!("../../examples/credentials/service-account.yaml");
 const NAMESPACE: &str = include_str!("../../examples/identity-center/00-namespace.yaml");
 
 /// Group, resource, verb and names: what rules allow, however they are written.
@@ -52,6 +53,9 @@ fn the_examples_grant_exactly_the_listed_rights() {
     assert_eq!(flat(&watched), flat(&rights::watched()));
     assert!(flat(&written(OPERATOR, "causeway")).iter().all(|(_, resource, ..)| resource != "secrets"));
     assert_eq!(flat(&written(OPERATOR, "causeway-leader")), flat(&rights::own("causeway")));
+    // Whoever may create tokens of any ServiceAccount may be anybody: never everywhere, and by name.
+    assert_eq!(flat(&written(TOKENS, "causeway-tokens")), flat(&rights::tokens(&["causeway"])));
+    assert!(flat(&watched).iter().all(|(_, resource, ..)| !resource.starts_with("serviceaccounts")));
 }
 
 async fn grant(

@@ -12,6 +12,7 @@ use kube::api::{DynamicObject, ListParams};
 use sandbox::journey;
 use serde_json::{Value, json};
 
+use crate::support::credentials::{CLIENT, allowed, prepare, role};
 use crate::support::run;
 use crate::support::world::{ALL, FEDERATION, TestWorld};
 
@@ -55,6 +56,9 @@ fn other(path: &str, old: &Value) -> Value {
         ("/spec/aws/region", _) => json!("us-east-1"),
         ("/spec/bindings/managementAccount", _) => json!("Allow"),
         ("/spec/scope", _) => json!("All"),
+        (_, Value::String(s)) if s.starts_with("arn:aws:iam::100000000001:role/") => {
+            json!(role("causeway-other"))
+        }
         ("/spec/permissionSet/sessionDuration", _) => json!("3h"),
         ("/spec/permissionSet/customerManagedPolicies/0/path", _) => json!("/other/"),
         ("/spec/accounts/include/0/ids/0", _) => json!("777788889999"),
@@ -171,7 +175,9 @@ const WIDE: [&str; 3] = [
 #[test]
 fn every_leaf_of_every_schema_has_an_effect() {
     run(async {
-        let world = TestWorld::company("leaves").await;
+        let mut world = TestWorld::changed("leaves", prepare).await;
+        let entry = allowed(&world.namespace);
+        world.settings.allowed_roles.add(&entry).unwrap();
         let operator = world.operator();
         world.apply_example().await;
         // The first certificate ends early, so that a longer rotateBefore makes it due.
@@ -230,9 +236,47 @@ fn every_leaf_of_every_schema_has_an_effect() {
                 back(&world, &usual, &path).await;
             }
         }
+        let federation = &bases["IdentityFederation"];
+        without.extend(other_credentials_without_effect(&world, federation).await);
         operator.stop().await;
         assert_eq!(without, Vec::<String>::new(), "these fields changed neither plan nor status");
     });
+}
+
+/// The leaves of the credentials that exclude those of the wide federation.
+async fn other_credentials_without_effect(world: &TestWorld, wide: &DynamicObject) -> Vec<String> {
+    let account = json!({"metadata": {"name": "causeway"}});
+    let api = kube::Api::<k8s_openapi::api::core::v1::ServiceAccount>::namespaced(
+        world.client.clone(),
+        &world.namespace,
+    );
+    api.create(&Default::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
+    let mut base = wide.clone();
+    base.data["spec"]["entra"]["credentials"] =
+        json!({"serviceAccount": {"name": "causeway", "clientId": CLIENT}});
+    base.data["spec"]["aws"]["credentials"] = json!({
+        "serviceAccount": {"name": "causeway", "roleArn": role("causeway-entry")},
+        "assumeRole": {"roleArn": role("causeway"), "externalId": "acme-causeway"},
+    });
+    assert!(put(world, &base).await);
+    let before = rest(world).await;
+    let mut all = Vec::new();
+    for side in ["entra", "aws"] {
+        leaves(&base.data["spec"][side]["credentials"], &format!("/spec/{side}/credentials"), &mut all);
+    }
+    assert_eq!(all.len(), 6, "{all:?}");
+    let mut without = Vec::new();
+    for (path, value) in all {
+        let mut changed = base.clone();
+        *changed.data.pointer_mut(&path).unwrap() = value;
+        assert!(put(world, &changed).await, "{path} is refused");
+        if !differs(world, &before, &changed).await {
+            without.push(path.clone());
+        }
+        assert!(put(world, &base).await);
+        back(world, &before, &path).await;
+    }
+    without
 }
 
 #[test]

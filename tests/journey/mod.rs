@@ -5,6 +5,7 @@ mod idle;
 mod kubectl;
 mod leaves;
 mod process;
+mod workload;
 
 use std::collections::BTreeSet;
 

@@ -19,7 +19,7 @@ fn lease(world: &TestWorld) -> String {
 }
 
 /// Gives the operator's service account its rights, and answers a kubeconfig that speaks as it.
-async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
+pub(super) async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
     // Worlds share the cluster: each has a lease of its own.
     let rbac = RBAC
         .replace("causeway-leader", &format!("causeway-leader-{}", world.namespace))
@@ -34,14 +34,27 @@ async fn identity(world: &TestWorld, dir: &Path) -> std::path::PathBuf {
     cluster().await.service_account_kubeconfig("causeway-system", "causeway", dir).await.unwrap()
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u16) -> Operator {
+    start_with(world, kubeconfig, log, level, port, &[], &[])
+}
+
+/// Starts an operator with further arguments and environment variables.
+pub(super) fn start_with(
+    world: &TestWorld,
+    kubeconfig: &Path,
+    log: &Path,
+    level: &str,
+    port: u16,
+    further: &[&str],
+    environment: &[(&str, &str)],
+) -> Operator {
     let listen = format!("127.0.0.1:{port}");
     let lease = lease(world);
-    let more = [
+    let usual = [
         "--installation-id",
         "test",
         "--operator-namespace",
@@ -67,7 +80,9 @@ fn start(world: &TestWorld, kubeconfig: &Path, log: &Path, level: &str, port: u1
         "--creation-grace",
         "10s",
     ];
-    Operator::start(Path::new(BINARY), &world.sandbox, kubeconfig, log.to_owned(), &more).unwrap()
+    let more = [&usual[..], further].concat();
+    let log = log.to_owned();
+    Operator::start_with(Path::new(BINARY), &world.sandbox, kubeconfig, log, &more, environment).unwrap()
 }
 
 #[test]
@@ -103,7 +118,7 @@ fn killed_at_ten_moments_the_journey_ends_the_same() {
 }
 
 /// A secret in each form in which it might slip out.
-fn forms(secret: &str) -> Vec<String> {
+pub(super) fn forms(secret: &str) -> Vec<String> {
     let standard = base64::engine::general_purpose::STANDARD.encode(secret);
     let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     vec![secret.to_owned(), standard.trim_end_matches('=').to_owned(), encoded]

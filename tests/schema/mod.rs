@@ -81,6 +81,41 @@ fn full_manifests_are_accepted() {
 }
 
 #[test]
+fn credentials_name_one_way_and_no_odd_roles_or_accounts() {
+    run(async {
+        let (client, namespace) = namespace("schema").await;
+        let api = api(client, &namespace, "IdentityFederation");
+        let id = "7c3f7e5e-4a7d-4c53-9f0b-2f1d6a1c0001";
+        let role = |rest: &str| format!("arn:aws:iam::111122223333:role/{rest}");
+        let account = |name: &str, role: &str| {
+            json!({"entra": {"credentials": {"clientSecret": null, "serviceAccount": {"name": name, "clientId": id}}},
+                "aws": {"credentials": {"secretRef": null, "serviceAccount": {"name": name, "roleArn": role}}}})
+        };
+        let assumes = |role: &str| json!({"aws": {"credentials": {"assumeRole": {"roleArn": role}}}});
+        let neither = json!({"entra": {"credentials": {"clientSecret": null}}});
+        let only_a_role = json!({"aws": {"credentials": {"secretRef": null}}});
+        for (patch, good) in [
+            (account("causeway", &role("causeway")), true),
+            (account("causeway.v1", &role("path/to/causeway")), true),
+            (account("Causeway", &role("causeway")), false),
+            (account("../secrets/x", &role("causeway")), false),
+            (account("causeway", "arn:aws:iam::111122223333:user/causeway"), false),
+            (assumes(&role("causeway")), true),
+            (assumes("arn:aws-us-gov:iam::111122223333:role/causeway"), true),
+            (assumes(&role("*")), false),
+            (assumes(&role("")), false),
+            (assumes("arn:aws:iam::1:role/causeway"), false),
+            (neither, false),
+            (only_a_role, false),
+        ] {
+            let mut manifest = full("IdentityFederation");
+            merge(&mut manifest["spec"], &patch);
+            assert_eq!(dry_run(&api, &manifest).await.is_ok(), good, "{patch}");
+        }
+    });
+}
+
+#[test]
 fn every_rule_refuses_one_manifest_and_accepts_another() {
     run(async {
         let (client, namespace) = namespace("schema").await;
@@ -250,8 +285,13 @@ fn full_manifests_use_every_field() {
             &mut missing,
         );
         // Fields that another field excludes.
-        let excluded =
-            ["spec.aws.credentials.ambient", "spec.permissionSet.permissionsBoundary.managedPolicyArn"];
+        let excluded = [
+            "spec.aws.credentials.ambient",
+            "spec.aws.credentials.serviceAccount",
+            "spec.entra.credentials.ambient",
+            "spec.entra.credentials.serviceAccount",
+            "spec.permissionSet.permissionsBoundary.managedPolicyArn",
+        ];
         missing.retain(|path| !excluded.contains(&path.as_str()));
         assert!(missing.is_empty(), "{kind}: the full manifest lacks {missing:?}");
     }

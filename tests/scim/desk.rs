@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway::api::v1alpha1::{IdentityFederation, ScimConnection, ScimConnectionStatus};
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
@@ -28,6 +28,8 @@ use serde_json::{Value, json};
 
 use crate::support::namespace;
 
+/// How long anything may take, on a machine that has much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 const TEMPLATE: &str = "21ed01d2-ec13-4e9e-86c1-cd546719ebc4";
 pub const NAME: &str = "acme";
 pub const SECRET: &str = "aws-scim";
@@ -181,27 +183,44 @@ impl Desk {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Value {
-        for _ in 0..200 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             match self.admin.send("POST /test", Method::POST, path, Some(body)).await {
                 Ok(reply) => return reply.body,
                 // Replication lag.
-                Err(error) if matches!(error.status, 400 | 404) => {
+                Err(error) if matches!(error.status, 400 | 404) && Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(10)).await
                 }
                 Err(error) => panic!("{path}: {error}"),
             }
         }
-        panic!("{path} was never accepted");
     }
 
     async fn eventually(&self, path: &str) -> Value {
-        for _ in 0..200 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             if let Ok(value) = self.admin.get::<Value>("GET /test", path, &[]).await {
                 return value;
             }
+            assert!(Instant::now() < deadline, "{path} never appeared");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{path} never appeared");
+    }
+
+    /// Changes the federation's spec.
+    pub async fn patch_federation(&self, spec: &Value) {
+        let api: Api<IdentityFederation> = Api::namespaced(self.kube.clone(), &self.namespace);
+        api.patch(NAME, &PatchParams::default(), &Patch::Merge(&json!({"spec": spec}))).await.unwrap();
+    }
+
+    /// As the API server has it.
+    pub async fn status(&self) -> ScimConnectionStatus {
+        self.connections().get(NAME).await.unwrap().status.unwrap_or_default()
+    }
+
+    /// Asks for the connection's deletion.
+    pub async fn delete(&self) {
+        self.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
     }
 
     pub async fn group(&self, name: &str) -> String {
@@ -366,16 +385,27 @@ impl Operator {
         what: &str,
         wanted: impl Fn(&ScimConnectionStatus) -> bool,
     ) -> ScimConnectionStatus {
-        for _ in 0..300 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let delay = self.pass(desk, NAME).await.expect("the connection exists");
-            let status = desk.connections().get(NAME).await.unwrap().status.unwrap_or_default();
+            let status = desk.status().await;
             if wanted(&status) {
                 return status;
             }
+            let shown = || serde_json::to_string_pretty(&status).unwrap();
+            assert!(Instant::now() < deadline, "never {what}: {}", shown());
             tokio::time::sleep(delay.min(Duration::from_millis(50))).await;
         }
-        let status = desk.connections().get(NAME).await.unwrap().status;
-        panic!("never {what}: {}", serde_json::to_string_pretty(&status).unwrap());
+    }
+
+    /// Passes until the connection is gone.
+    pub async fn until_gone(&self, desk: &Desk) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(delay) = self.pass(desk, NAME).await {
+            let shown = serde_json::to_string_pretty(&desk.status().await).unwrap();
+            assert!(Instant::now() < deadline, "never gone: {shown}");
+            tokio::time::sleep(delay.min(Duration::from_millis(50))).await;
+        }
     }
 
     pub async fn until_ready(&self, desk: &Desk) -> ScimConnectionStatus {

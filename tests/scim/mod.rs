@@ -1,9 +1,11 @@
 //! `ScimConnection` against the twins of both clouds: Entra's own provisioning engine pushes into AWS.
 
+mod cascade;
 mod desk;
+mod letting_go;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway::api::annotations;
 use jiff::SignedDuration;
@@ -12,7 +14,7 @@ use sandbox::core::{FaultKind, FaultRule};
 use serde_json::{Value, json};
 
 use crate::support::run;
-use desk::{Cut, Desk, NAME, SECRET, is, message};
+use desk::{Cut, Desk, NAME, PATIENCE, SECRET, is, message};
 
 /// What a first connection takes.
 const JOURNEY: [&str; 3] = ["POST /jobs", "PUT /secrets", "POST /jobs/{id}/start"];
@@ -188,22 +190,22 @@ fn a_rotated_token_takes_effect_and_lifts_the_quarantine_of_the_old_one() {
         operator.until_ready(&desk).await;
 
         desk.sandbox.aws.delete_scim_token(&old).unwrap();
-        let mut lost = None;
-        for _ in 0..20 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // The next cycles, each with some time for it.
             desk.advance(SignedDuration::from_mins(41));
             for _ in 0..4 {
                 operator.pass(&desk, NAME).await;
                 tokio::time::sleep(Duration::from_millis(40)).await;
             }
-            let status = desk.connections().get(NAME).await.unwrap().status.unwrap();
-            if status.quarantine.is_some() {
-                lost = Some(status);
+            let status = desk.status().await;
+            if is(&status, "Provisioning", "False", "Quarantined")
+                && is(&status, "CredentialsValid", "False", "AuthenticationFailed")
+            {
                 break;
             }
+            assert!(Instant::now() < deadline, "no quarantine: {status:#?}");
         }
-        let lost = lost.expect("a quarantine");
-        assert!(is(&lost, "Provisioning", "False", "Quarantined"), "{lost:#?}");
-        assert!(is(&lost, "CredentialsValid", "False", "AuthenticationFailed"), "{lost:#?}");
 
         let mark = desk.mark();
         desk.hand_over().await;
@@ -361,10 +363,8 @@ fn suspend_pauses_and_deletion_deletes_the_job_only_when_asked_to() {
         assert_eq!(desk.jobs().len(), 1);
 
         let mark = desk.mark();
-        desk.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
-        while operator.pass(&desk, NAME).await.is_some() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        desk.delete().await;
+        operator.until_gone(&desk).await;
         assert_eq!(desk.writes(mark), ["POST /jobs/{id}/pause", "DELETE /jobs/{id}"]);
         assert!(desk.jobs().is_empty());
     });

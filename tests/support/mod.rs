@@ -1,5 +1,7 @@
 //! What all tests share: one runtime and one control plane for the whole run, a namespace for each test.
 
+pub mod credentials;
+pub mod logs;
 pub mod world;
 
 use std::future::Future;

@@ -71,9 +71,19 @@ impl Drop for RunningOperator {
 impl TestWorld {
     /// The small company on the shared cluster, with fast clouds.
     pub async fn company(prefix: &str) -> Self {
+        Self::changed(prefix, |_, _| ()).await
+    }
+
+    /// The small company, a little different; `change` gets the namespace too. Both clouds know the cluster's issuer.
+    pub async fn changed(prefix: &str, change: impl FnOnce(&mut World, &str)) -> Self {
         let (client, namespace) = namespace(prefix).await;
-        let kubernetes = super::cluster().await.kubeconfig().to_owned();
-        Self::start(World::load("company").expect("the world"), client, &kubernetes, &namespace).await
+        let plane = super::cluster().await;
+        let mut world = World::load("company").expect("the world");
+        change(&mut world, &namespace);
+        let world = Self::start(world, client, plane.kubeconfig(), &namespace).await;
+        let key = plane.service_account_public_key().expect("a key");
+        world.sandbox.core.issuers.trust(plane.issuer(), &key);
+        world
     }
 
     /// A world on any cluster.

@@ -1,6 +1,7 @@
 //! Causeway's own chores. `cargo xtask` without arguments lists them.
 
 mod conformance;
+mod fuzz;
 mod generate;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +21,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Throw foreign input at every decoder, for longer than `cargo test` does.
+    Fuzz {
+        /// How many inputs each test makes up.
+        #[arg(long, default_value_t = 5_000)]
+        cases: u32,
+    },
     /// Run clients that nobody here wrote against the sandbox; needs python3 (3.11 or newer).
     Conformance {
         /// Write docs/conformance.md; without this, fail when it differs.
@@ -34,6 +41,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Gen { check } => generate::run(check),
+        Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
     }
 }

@@ -16,9 +16,25 @@ pub(crate) struct Caller {
     pub user_id: String,
     /// Empty: everything.
     pub actions: Vec<String>,
+    /// The role behind a session.
+    pub role_arn: Option<String>,
+    /// Whether the session was revoked: everything is denied.
+    pub revoked: bool,
 }
 
 impl Caller {
+    /// Somebody without credentials.
+    pub fn anonymous() -> Self {
+        Self {
+            account_id: String::new(),
+            arn: "anonymous".into(),
+            user_id: String::new(),
+            actions: Vec::new(),
+            role_arn: None,
+            revoked: false,
+        }
+    }
+
     /// Whether an IAM action such as `sso:CreatePermissionSet` is allowed.
     pub fn allows(&self, action: &str) -> bool {
         self.actions.is_empty() || self.actions.iter().any(|pattern| wildcard(pattern, action))
@@ -138,6 +154,8 @@ pub(crate) fn authenticate(
             user_id: format!("AIDA{}", key.access_key_id.chars().skip(4).collect::<String>()),
             account_id,
             actions: key.actions.clone(),
+            role_arn: None,
+            revoked: false,
         });
     }
     let session = state.sessions.get(&scope.access_key).ok_or_else(unknown)?;
@@ -155,6 +173,8 @@ pub(crate) fn authenticate(
         arn: session.arn.clone(),
         user_id: session.user_id.clone(),
         actions: session.actions.clone(),
+        role_arn: Some(session.role_arn.clone()),
+        revoked: session.revoked,
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::organizations::STATES;
 use super::saml_metadata::{self, Certificate};
 use super::state::{Center, Scim, State, Token};
-use super::{Aws, seed};
+use super::{Aws, seed, sts};
 use crate::world;
 
 /// Why the console refuses.
@@ -79,6 +79,21 @@ impl Aws {
             let facts = json!({"instanceArn": center.instance_arn(), "identityStoreId": center.store.id, "region": state.region});
             state.center = Some(center);
             Ok(facts)
+        })
+    }
+
+    /// Revokes the active sessions of a role: whoever assumed it before has no rights any more.
+    ///
+    /// # Errors
+    /// 404 when no account has such a role.
+    pub fn revoke_sessions(&self, role_arn: &str) -> Result<(), ConsoleError> {
+        self.act("revoke-sessions", role_arn, |state, _| {
+            let mut roles = state.iam.iter().flat_map(|(id, iam)| iam.roles.iter().map(move |r| (id, r)));
+            if !roles.any(|(account, role)| sts::arn_of(account, role) == role_arn) {
+                return Err(error(404, format!("there is no role {role_arn}")));
+            }
+            state.sessions.values_mut().filter(|s| s.role_arn == role_arn).for_each(|s| s.revoked = true);
+            Ok(())
         })
     }
 

@@ -105,6 +105,11 @@ fn is_mutation(operation: &str) -> bool {
     !["List", "Describe", "Get", "IsMember", "Assume", "Simulate"].iter().any(|p| operation.starts_with(p))
 }
 
+/// Whether an operation is sent without a signature.
+fn is_unsigned(call: &Call) -> bool {
+    call.service.name == STS.name && call.operation == sts::UNSIGNED
+}
+
 fn classify(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     if let Some(target) = headers.get("x-amz-target").and_then(|v| v.to_str().ok()) {
         let (prefix, operation) = target.rsplit_once('.')?;
@@ -145,19 +150,22 @@ pub(crate) async fn handle(aws: Arc<Aws>, headers: HeaderMap, body: Bytes) -> Re
     let Some(call) = classify(&headers, &body) else {
         return ApiError::new("UnknownOperationException", "").json(&request_id);
     };
-    let scope = auth::scope(&headers);
-    let identity = scope.and_then(|scope| {
-        let state = lock(&aws.state);
-        auth::authenticate(
-            &state.now,
-            &headers,
-            &scope,
-            call.service.signing_name,
-            aws.core.clock.now(),
-            Timestamp::now(),
-        )
-        .map(|caller| (caller, scope))
-    });
+    let identity = if is_unsigned(&call) {
+        Ok((Caller::anonymous(), Scope::default()))
+    } else {
+        auth::scope(&headers).and_then(|scope| {
+            let state = lock(&aws.state);
+            auth::authenticate(
+                &state.now,
+                &headers,
+                &scope,
+                call.service.signing_name,
+                aws.core.clock.now(),
+                Timestamp::now(),
+            )
+            .map(|caller| (caller, scope))
+        })
+    };
     let meta = CallMeta {
         service: call.service.name,
         operation: call.operation.clone(),
@@ -220,7 +228,7 @@ async fn perform(
         _ => None,
     };
     let at = aws.core.clock.now();
-    let mutation = is_mutation(&call.operation) || call.operation == "AssumeRole";
+    let mutation = is_mutation(&call.operation) || call.operation.starts_with("AssumeRole");
     aws.with_state(at, mutation, stale, |state| {
         let mut cx = Cx {
             core: &aws.core,
@@ -248,16 +256,22 @@ async fn perform(
 /// IAM's allow-list of the caller (contract aws 7.3); GetCallerIdentity needs no permission.
 fn authorize(call: &Call, body: &Body, caller: &Caller) -> Result<(), ApiError> {
     let action = format!("{}:{}", call.service.iam_prefix, call.operation);
-    if action == "sts:GetCallerIdentity" || caller.allows(&action) {
+    if action == "sts:GetCallerIdentity" || (caller.allows(&action) && !caller.revoked) {
         return Ok(());
     }
+    // Revoking the sessions of a role attaches a policy to it that denies everything to those issued before.
+    let why = if caller.revoked {
+        "with an explicit deny in an identity-based policy".to_owned()
+    } else {
+        format!("because no identity-based policy allows the {action} action")
+    };
     let named = |members: &[&str]| match body {
         Body::Json(map) => members.iter().find_map(|m| map.get(*m)?.as_str().map(ToOwned::to_owned)),
         Body::Form(map) => members.iter().find_map(|m| map.get(*m).cloned()),
     };
     let resource = named(&["PermissionSetArn", "ResourceArn", "InstanceArn", "IdentityStoreId", "RoleArn"]);
     let text = format!(
-        "User: {} is not authorized to perform: {action} on resource: {} because no identity-based policy allows the {action} action",
+        "User: {} is not authorized to perform: {action} on resource: {} {why}",
         caller.arn,
         resource.unwrap_or_else(|| "*".into()),
     );
@@ -355,6 +369,12 @@ fn render(result: Result<Answer, ApiError>, call: &Call, request_id: &str) -> Re
         }
         (Ok(Answer::Xml(content)), Protocol::Json(_)) => xml_response(200, request_id, content),
         (Err(error), Protocol::Json(_)) => json_error(error, call).json(request_id),
+        // The model's own error for an identity token, not the front end's for a session.
+        (Err(error), Protocol::Query { namespace, .. })
+            if is_unsigned(call) && error.code == "ExpiredTokenException" =>
+        {
+            error.xml(request_id, namespace)
+        }
         (Err(error), Protocol::Query { namespace, .. }) => query_error(error).xml(request_id, namespace),
     }
 }

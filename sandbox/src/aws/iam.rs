@@ -26,7 +26,7 @@ struct Role {
     name: String,
     path: String,
     created: Timestamp,
-    trust: &'static str,
+    trust: String,
     max_session: u32,
 }
 
@@ -45,11 +45,14 @@ pub(super) fn reserved_path(region: &str) -> String {
 fn roles(state: &State, account: &str) -> BTreeMap<String, Role> {
     let mut out = BTreeMap::new();
     for role in state.iam.get(account).into_iter().flat_map(|iam| &iam.roles) {
-        let created = state.organization.since;
-        out.insert(
-            role.name.clone(),
-            Role { name: role.name.clone(), path: "/".into(), created, trust: ROLE_TRUST, max_session: 3600 },
-        );
+        let named = Role {
+            name: role.name.clone(),
+            path: role.path.clone().unwrap_or_else(|| "/".into()),
+            created: state.organization.since,
+            trust: role.trust_policy.as_ref().map_or_else(|| ROLE_TRUST.to_owned(), ToString::to_string),
+            max_session: role.max_session_duration.unwrap_or(3600),
+        };
+        out.insert(role.name.clone(), named);
     }
     let Some(center) = &state.center else { return out };
     for ((set, _), provision) in center.provisions.iter().filter(|((_, a), _)| a == account) {
@@ -61,7 +64,7 @@ fn roles(state: &State, account: &str) -> BTreeMap<String, Role> {
                     name,
                     path: reserved_path(&state.region),
                     created: provision.created,
-                    trust: SSO_TRUST,
+                    trust: SSO_TRUST.to_owned(),
                     max_session: 43_200,
                 },
             );

@@ -18,6 +18,7 @@ mod sso_admin;
 mod state;
 mod sts;
 mod throttle;
+mod trust;
 mod validate;
 mod views;
 
@@ -35,6 +36,7 @@ use serde::Serialize;
 
 pub use console::ConsoleError;
 pub use sign_in::{Access, AccessRefusal, SamlTrust};
+pub(crate) use trust::problems as trust_problems;
 
 use crate::core::{Core, lock};
 use crate::world::World;
@@ -142,6 +144,19 @@ impl Aws {
             identity_store_id: center.map(|c| c.store.id.clone()),
             scim_endpoint: center.and_then(|c| c.scim.as_ref()).map(|s| self.scim_endpoint(&s.tenant)),
         }
+    }
+
+    /// The secret keys and tokens of all sessions that STS has issued, for tests that look whether one slipped out.
+    #[must_use]
+    pub fn session_secrets(&self) -> Vec<String> {
+        let states = lock(&self.state);
+        states.now.sessions.values().flat_map(|s| [s.secret.clone(), s.token.clone()]).collect()
+    }
+
+    /// The ARNs of the sessions that STS has issued: what an audit trail would show.
+    #[must_use]
+    pub fn session_arns(&self) -> Vec<String> {
+        lock(&self.state).now.sessions.values().map(|s| s.arn.clone()).collect()
     }
 
     fn scim_endpoint(&self, tenant: &str) -> String {

@@ -26,15 +26,19 @@ pub(crate) struct State {
     pub seed: IdentityCenter,
 }
 
-/// Temporary credentials from AssumeRole.
+/// Temporary credentials from STS.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub account_id: String,
     pub arn: String,
+    pub role_arn: String,
     pub user_id: String,
+    pub secret: String,
     pub token: String,
     pub actions: Vec<String>,
     pub expires: Timestamp,
+    /// An administrator revoked the active sessions of the role.
+    pub revoked: bool,
 }
 
 impl std::fmt::Debug for Session {

@@ -1,6 +1,7 @@
 //! The behaviours that clients rely on, through the router.
 
 mod behaviours;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -48,9 +49,9 @@ fn world() -> World {
         });
     }
     let policy = CustomerPolicy { name: "Local".into(), path: None };
-    world.iam.insert(MEMBER.into(), IamAccount { policies: vec![policy], roles: Vec::new() });
-    let role = IamRole { name: "ops".into(), external_id: Some("xyz".into()), actions: Vec::new() };
-    world.iam.insert("100000000001".into(), IamAccount { policies: Vec::new(), roles: vec![role] });
+    world.iam.insert(MEMBER.into(), IamAccount { policies: vec![policy], ..IamAccount::default() });
+    let role = IamRole { name: "ops".into(), external_id: Some("xyz".into()), ..IamRole::default() };
+    world.iam.insert("100000000001".into(), IamAccount { roles: vec![role], ..IamAccount::default() });
     let center = &mut world.identity_center;
     center.enabled = true;
     center.external_identity_provider = true;
@@ -261,6 +262,7 @@ async fn the_sixteenth_creation_is_refused_and_accounts_work_one_at_a_time() {
             arn: "a".into(),
             user_id: "u".into(),
             actions: Vec::new(),
+            ..super::auth::Caller::anonymous()
         };
         let mut states = super::lock(&bench.aws.state);
         let mut cx = super::dispatch::Cx {

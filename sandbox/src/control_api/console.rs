@@ -19,6 +19,12 @@ pub(super) fn router() -> Router<Arc<Running>> {
     Router::new().nest("/aws", aws_router()).nest("/entra", entra_router())
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RoleName {
+    role_arn: String,
+}
+
 fn aws_router() -> Router<Arc<Running>> {
     Router::new()
         .route(
@@ -41,6 +47,12 @@ fn aws_router() -> Router<Arc<Running>> {
         .route(
             "/automatic-provisioning",
             post(async |State(s): Shared| changed(&s, s.aws.enable_automatic_provisioning())),
+        )
+        .route(
+            "/revoke-sessions",
+            post(async |State(s): Shared, body: Bytes| {
+                gone(s.aws.revoke_sessions(&parse::<RoleName>(&body)?.role_arn))
+            }),
         )
         .route("/scim-tokens", post(async |State(s): Shared| created(s.aws.create_scim_token())))
         .route(

@@ -314,6 +314,9 @@ async fn the_administrators_change_accounts_and_people() {
         .control(Method::PATCH, &format!("/console/aws/accounts/{id}"), Some(json!({"state": "SUSPENDED"})))
         .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
+    let role = json!({"roleArn": "arn:aws:iam::100000000001:role/nobody"});
+    let (status, answer) = lab.control(Method::POST, "/console/aws/revoke-sessions", Some(role)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod call;
 mod clock;
 mod faults;
+mod identity_token;
 mod ids;
 mod journal;
 mod profile;
@@ -13,6 +14,8 @@ mod tls;
 pub use call::{CallMeta, Handled, Refusal};
 pub use clock::Clock;
 pub use faults::{FaultKind, FaultRule, Faults, Verdict};
+pub(crate) use identity_token::{Flaw, IdentityToken};
+pub use identity_token::{Issuer, Issuers};
 pub use ids::Ids;
 pub(crate) use journal::lock;
 pub use journal::{Counter, Counters, Entry, Journal};
@@ -33,6 +36,8 @@ pub struct Core {
     pub counters: Counters,
     /// Injected misbehaviour.
     pub faults: Faults,
+    /// Keys of those whose identity tokens both clouds may be told to trust.
+    pub issuers: Issuers,
     /// Ids and randomness, the same for the same seed.
     pub ids: Ids,
 }
@@ -47,6 +52,7 @@ impl Core {
             journal: Journal::default(),
             counters: Counters::default(),
             faults: Faults::new(seed),
+            issuers: Issuers::default(),
             ids: Ids::new(seed),
         }
     }

@@ -10,14 +10,16 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::auth::{Assertion, LIFE};
+use super::auth::LIFE;
 use super::errors::finish;
 use super::state::iso;
 use super::{Entra, lock};
-use crate::core::{CallMeta, Handled, Refusal};
-use crate::world::Client;
+use crate::core::{CallMeta, Flaw, Handled, IdentityToken, Refusal};
+use crate::world::{Client, FederatedCredential};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// The audience of federated credentials that name no other (8.3).
+const EXCHANGE: &str = "api://AzureADTokenExchange";
 
 /// What this host serves.
 pub(super) const OPERATIONS: [&str; 5] =
@@ -205,18 +207,36 @@ impl Entra {
         Err(OAuthError(400, "invalid_resource", 500_011, text))
     }
 
+    /// Judges a federated token (8.3): issuer, subject and audience as a credential of the client names them, the
+    /// signature by the issuer's key, the time by the cluster's clock.
     fn federated(&self, client: &Client, jwt: &str) -> Result<(), (u32, String)> {
-        let (assertion, signature, signed) = Assertion::read(jwt)?;
+        let token = IdentityToken::read(jwt).map_err(|flaw| match flaw {
+            Flaw::Malformed => (50_027, "JWT token is invalid or malformed.".to_owned()),
+            Flaw::Algorithm => {
+                (5_002_710, "Invalid JWT token: the algorithm in the header is not supported.".to_owned())
+            }
+        })?;
         let record = "No matching federated identity record found for presented assertion";
-        let of_issuer: Vec<_> = client.federated.iter().filter(|f| f.issuer == assertion.iss).collect();
-        let key = lock(&self.issuers).get(&assertion.iss).cloned();
-        let (Some(key), false) = (key, of_issuer.is_empty()) else {
-            return Err((700_211, format!("{record} issuer '{}'.", assertion.iss)));
+        let mut known: Vec<_> = client.federated.iter().filter(|f| f.issuer == token.issuer).collect();
+        let key = self.core.issuers.key(&token.issuer);
+        let (Some(key), false) = (key, known.is_empty()) else {
+            return Err((700_211, format!("{record} issuer '{}'.", token.issuer)));
         };
-        if !of_issuer.iter().any(|f| f.subject == assertion.sub) {
-            return Err((700_213, format!("{record} subject '{}'.", assertion.sub)));
+        known.retain(|f| f.subject == token.subject);
+        if known.is_empty() {
+            return Err((700_213, format!("{record} subject '{}'.", token.subject)));
         }
-        assertion.check(&signed, &signature, &key)
+        if !token.is_signed_by(&key) {
+            return Err((700_027, "Client assertion failed signature validation.".to_owned()));
+        }
+        let meant = |f: &FederatedCredential| f.audience.clone().unwrap_or_else(|| EXCHANGE.to_owned());
+        if !known.iter().any(|f| token.audiences.contains(&meant(f))) {
+            return Err((700_212, format!("{record} audience '{}'.", token.audiences.join(", "))));
+        }
+        if !token.is_current(jiff::Timestamp::now().as_second()) {
+            return Err((700_024, "Client assertion is not within its valid time range.".to_owned()));
+        }
+        Ok(())
     }
 
     fn known_tenant(&self, tenant: &str) -> Result<(), OAuthError> {

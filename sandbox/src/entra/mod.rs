@@ -15,7 +15,6 @@ mod sign_in;
 mod state;
 mod synchronization;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -43,7 +42,6 @@ pub struct Entra {
     history: Mutex<Option<Arc<State>>>,
     urls: Mutex<Urls>,
     /// Issuer to public key (PEM), for federated tokens.
-    issuers: Mutex<BTreeMap<String, String>>,
     /// The tenant's own signing certificate, made when metadata of an application without one is asked for.
     common_key: OnceLock<Arc<SigningKey>>,
     reads: AtomicU64,
@@ -107,7 +105,6 @@ impl Entra {
             state: Mutex::new(state),
             history: Mutex::new(None),
             urls: Mutex::new(Urls::default()),
-            issuers: Mutex::new(BTreeMap::new()),
             common_key: OnceLock::new(),
             reads: AtomicU64::new(0),
             replicas_disagree: AtomicBool::new(true),
@@ -135,11 +132,6 @@ impl Entra {
             scim_ca_pem: scim_ca_pem.to_owned(),
             scim_base: trim(scim_base),
         };
-    }
-
-    /// Accepts federated tokens of `issuer` that verify with this RSA public key (PEM, SPKI) (8.3).
-    pub fn trust_issuer(&self, issuer: &str, public_key_pem: &str) {
-        lock(&self.issuers).insert(issuer.to_owned(), public_key_pem.to_owned());
     }
 
     /// Grants a client exactly these application permissions; they show in its next token.

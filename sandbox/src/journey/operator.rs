@@ -49,6 +49,21 @@ impl Operator {
         log: PathBuf,
         more: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::start_with(binary, sandbox, kubeconfig, log, more, &[])
+    }
+
+    /// Starts it with further environment variables.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        binary: &Path,
+        sandbox: &Sandbox,
+        kubeconfig: &Path,
+        log: PathBuf,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let descriptor = sandbox.descriptor();
         let file = std::fs::OpenOptions::new()
             .create(true)
@@ -65,6 +80,7 @@ impl Operator {
             .arg("--ca-file")
             .arg(&descriptor.ca_file)
             .args(more)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)

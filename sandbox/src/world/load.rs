@@ -84,6 +84,7 @@ impl World {
         self.tenant_problems(&mut found);
         self.organization_problems(&mut found);
         self.identity_center_problems(&mut found);
+        self.iam_problems(&mut found);
         found
     }
 
@@ -151,6 +152,25 @@ impl World {
                     account.name,
                     STATES.join(", ")
                 ));
+            }
+        }
+    }
+
+    fn iam_problems(&self, found: &mut Vec<String>) {
+        for (account, iam) in &self.iam {
+            for role in &iam.roles {
+                let name = format!("iam.{account}.roles: {}", role.name);
+                if role.path.as_ref().is_some_and(|p| !p.starts_with('/') || !p.ends_with('/')) {
+                    found.push(format!("{name} has a path that does not begin and end with a slash"));
+                }
+                let policy = role.trust_policy.iter().flat_map(crate::aws::trust_problems);
+                found.extend(policy.map(|problem| format!("{name} has a trustPolicy that {problem}")));
+                if role.trust_policy.is_some() && role.external_id.is_some() {
+                    found.push(format!("{name} has a trustPolicy, so externalId belongs into its Condition"));
+                }
+            }
+            for provider in iam.oidc_providers.iter().filter(|p| !p.url.starts_with("https://")) {
+                found.push(format!("iam.{account}.oidcProviders: {:?} is no https address", provider.url));
             }
         }
     }

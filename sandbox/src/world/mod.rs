@@ -72,6 +72,9 @@ pub struct FederatedCredential {
     pub issuer: String,
     /// Token subject, such as `system:serviceaccount:identity:causeway`.
     pub subject: String,
+    /// Token audience; `api://AzureADTokenExchange` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
 }
 
 /// A person in the directory.
@@ -352,6 +355,19 @@ pub struct IamAccount {
     /// Roles that callers may assume.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<IamRole>,
+    /// OpenID Connect providers: whose tokens `AssumeRoleWithWebIdentity` takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub oidc_providers: Vec<OidcProvider>,
+}
+
+/// An OpenID Connect provider of an account.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct OidcProvider {
+    /// The issuer, such as `https://kubernetes.default.svc`.
+    pub url: String,
+    /// Audiences that its tokens may have (AWS calls them client ids), such as `sts.amazonaws.com`.
+    pub client_ids: Vec<String>,
 }
 
 /// A customer managed policy.
@@ -371,9 +387,19 @@ pub struct CustomerPolicy {
 pub struct IamRole {
     /// Name.
     pub name: String,
-    /// External id that the caller must give.
+    /// Path; `/` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// External id that the caller must give. For roles without a trust policy, which everybody may assume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Who may assume it, as IAM writes it: `Principal` (`AWS`, `Federated`), `Action`, and `Condition` with
+    /// `StringEquals` or `StringLike` on `sts:ExternalId`, `<provider>:sub` and `<provider>:aud`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_policy: Option<serde_json::Value>,
+    /// The longest session in seconds; 3600 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_session_duration: Option<u32>,
     /// Allowed actions; empty: everything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -67,4 +69,34 @@ fn growth_is_the_same_for_the_same_seed_and_keeps_what_is_there() {
     // More people do not mean other accounts.
     let fewer = grown(Growth { accounts: Some(1000), ..Growth::default() }, 7);
     assert_eq!(fewer.organization, world.organization);
+}
+
+proptest! {
+    #[test]
+    fn fuzz_an_edited_world_is_taken_or_refused_in_words(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..5, "[ -~\n]{0,12}"), 1..8),
+    ) {
+        let mut lines: Vec<String> = include_str!("../../worlds/company.yaml").lines().map(str::to_owned).collect();
+        for (at, other, act, text) in edits {
+            let (at, other) = (at.index(lines.len()), other.index(lines.len()));
+            match act {
+                0 => _ = lines.remove(at),
+                1 => lines.swap(at, other),
+                2 => lines.insert(at, lines[other].clone()),
+                3 => lines[at].push_str(&text),
+                _ => lines[at] = text,
+            }
+            if lines.is_empty() {
+                lines.push(String::new());
+            }
+        }
+        match World::parse("w.yaml", &lines.join("\n")) {
+            // What it took comes back the same.
+            Ok(world) => {
+                let again = serde_yaml_ng::to_string(&world).unwrap();
+                prop_assert_eq!(World::parse("again.yaml", &again).unwrap(), world);
+            }
+            Err(error) => prop_assert!(error.to_string().starts_with("world w.yaml")),
+        }
+    }
 }

@@ -3,9 +3,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{
-    ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, SecretKeyRef, SecretRef, schema,
-};
+use super::{AwsCredentials, EntraCredentials};
+use crate::api::{ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, schema};
 
 /// The trust between one Entra tenant and one AWS IAM Identity Center instance.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,10 +45,10 @@ use crate::api::{
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityFederationSpec {
-    /// Enforce carries the plan out; Observe only shows it in status.
+    /// Enforce carries the plan out; Observe only shows it in status, and so do the resources that refer to this federation. What was made in Enforce is not deleted in Observe: such a deletion waits and says so.
     #[serde(default)]
     pub mode: Mode,
-    /// True: nothing is read or written until it is false again.
+    /// True: nothing is read or written in the clouds until it is false again; the ScimConnection and the bindings rest too, and the synchronization job goes on as it is. A deletion is carried out all the same.
     #[serde(default)]
     pub suspend: bool,
     /// What happens to the enterprise application when this resource is deleted. Deleting it ends everybody's access to AWS at once.
@@ -83,25 +82,6 @@ pub struct Entra {
     /// The SAML signing certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_certificate: Option<SigningCertificate>,
-}
-
-/// How the operator signs in to Microsoft Graph.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EntraCredentials {
-    /// A client secret in a Secret of this namespace.
-    pub client_secret: ClientSecret,
-}
-
-/// A client id and where its secret is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ClientSecret {
-    /// Application (client) id of the app registration that the operator uses.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
-    pub client_id: String,
-    /// Secret and key that hold the client secret's value.
-    pub secret_ref: SecretKeyRef,
 }
 
 /// The enterprise application.
@@ -188,23 +168,6 @@ pub struct Aws {
     pub identity_center: IdentityCenter,
 }
 
-/// How the operator signs in to AWS: exactly one way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.ambient) != has(self.secretRef)").message("name exactly one of: ambient, secretRef"))]
-#[serde(rename_all = "camelCase")]
-pub struct AwsCredentials {
-    /// The operator's own credentials. They work only in namespaces that the operator's settings list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ambient: Option<Ambient>,
-    /// A Secret of this namespace with the keys accessKeyId, secretAccessKey and, for temporary keys, sessionToken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-}
-
-/// The operator's own credentials; there is nothing to set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-pub struct Ambient {}
-
 /// The Identity Center instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -215,7 +178,7 @@ pub struct IdentityCenter {
     pub instance_arn: Option<String>,
     /// The service provider metadata that AWS's console offers for download.
     pub service_provider_metadata: ServiceProviderMetadata,
-    /// SHA-256 thumbprints of the identity provider certificates that AWS has imported.
+    /// SHA-256 thumbprints of the identity provider certificates that AWS has imported. No API of AWS tells, so this is the only memory of it that a cluster rebuilt from Git has: put each one here (in Git, and beforehand for a certificate that is about to be used), or TrustEstablished waits anew for an acknowledgement after the rebuild. The annotation causeway.dev/acknowledge says the same, and is remembered as long as the resource lives or where it stands in Git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10), inner(regex(pattern = r"^[0-9a-f]{64}$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -1,9 +1,11 @@
 //! Version `v1alpha1`.
 
+mod credentials;
 mod identity_federation;
 mod permission_set_binding;
 mod scim_connection;
 
+pub use credentials::*;
 pub use identity_federation::*;
 pub use permission_set_binding::*;
 pub use scim_connection::*;

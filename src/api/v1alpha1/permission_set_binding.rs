@@ -45,10 +45,12 @@ use crate::api::{DeletionPolicy, Group, Mode, PlanSummary, User, schema};
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]
 #[serde(rename_all = "camelCase")]
 pub struct PermissionSetBindingSpec {
-    /// Enforce carries the plan out; Observe only shows it in status.
+    /// Enforce carries the plan out; Observe only shows it in status. Observe of the federation or of the operator counts
+    /// for its bindings too.
     #[serde(default)]
     pub mode: Mode,
-    /// True: nothing is read or written until it is false again.
+    /// Nothing is read or written while true; a deletion is carried out all the same. A suspended federation suspends its
+    /// bindings too.
     #[serde(default)]
     pub suspend: bool,
     /// What happens to the assignments and the permission set when this resource is deleted.

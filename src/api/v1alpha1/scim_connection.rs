@@ -41,10 +41,10 @@ use crate::api::{DeletionPolicy, Handoff, Mode, PlanSummary, SecretRef, schema};
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]
 #[serde(rename_all = "camelCase")]
 pub struct ScimConnectionSpec {
-    /// Enforce carries the plan out; Observe only shows it in status.
+    /// Enforce carries the plan out; Observe only shows it in status. The federation's Observe counts here too. A job that was driven in Enforce is not deleted in Observe: such a deletion waits and says so.
     #[serde(default)]
     pub mode: Mode,
-    /// True: the synchronization job is paused, and stays as it is otherwise.
+    /// True: the synchronization job is paused, and nothing else is read or written until it is false again. A deletion is carried out all the same. While the federation is suspended nothing is done at all, and the job is not paused.
     #[serde(default)]
     pub suspend: bool,
     /// What happens to the synchronization job when this resource is deleted.
@@ -158,7 +158,7 @@ pub struct ScimConnectionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
-    /// The synchronization job.
+    /// The synchronization job that this connection drives; absent as long as it only observes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
     /// When the creation of a job was begun whose outcome is not known yet, RFC 3339: it is looked for before one is created again.

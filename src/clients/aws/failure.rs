@@ -4,6 +4,8 @@
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -21,6 +23,11 @@ pub fn cloud_error<E>(
 where
     E: ProvideErrorMetadata,
 {
+    if let SdkError::DispatchFailure(failure) = error
+        && let Some(error) = failure.as_connector_error().and_then(of_sts)
+    {
+        return error.of_credentials();
+    }
     let raw = error.raw_response();
     let meta = error.as_service_error().map(ProvideErrorMetadata::meta);
     let said = Said {
@@ -105,9 +112,12 @@ impl Said<'_> {
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
             | "RequestExpired"
-            | "NotAuthorized" => CloudErrorKind::Unauthenticated,
+            | "NotAuthorized"
+            | "InvalidIdentityToken"
+            | "IDPRejectedClaim" => CloudErrorKind::Unauthenticated,
             "AccessDeniedException"
             | "AccessDenied"
+            | "RegionDisabledException"
             | "AWSOrganizationsNotInUseException"
             | "OptInRequired" => CloudErrorKind::Denied,
             "ResourceNotFoundException"
@@ -128,9 +138,11 @@ impl Said<'_> {
             }
             // Also the sign of an operation that is not offered in the Region (contract aws 14).
             "UnknownOperationException" => CloudErrorKind::Invalid,
-            "InternalServerException" | "InternalFailure" | "ServiceException" | "ServiceUnavailable" => {
-                CloudErrorKind::Transient
-            }
+            "InternalServerException"
+            | "InternalFailure"
+            | "ServiceException"
+            | "ServiceUnavailable"
+            | "IDPCommunicationError" => CloudErrorKind::Transient,
             _ => match self.status {
                 401 => CloudErrorKind::Unauthenticated,
                 403 => CloudErrorKind::Denied,
@@ -152,11 +164,33 @@ impl Said<'_> {
         if skewed || self.code == "RequestExpired" {
             return "the clocks of this machine and of AWS differ by more than five minutes".to_owned();
         }
+        if self.message.starts_with("Token expired:") {
+            return "the identity token has expired".to_owned();
+        }
         match self.kms() {
             Some(reason) => format!("{reason}: the instance's KMS key cannot be used; {}", self.message),
             None => self.message.to_owned(),
         }
     }
+}
+
+/// What STS, or whoever had to vouch for us there, said when it issued no session.
+fn of_sts(error: &ConnectorError) -> Option<CloudError> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(ours) = error.downcast_ref::<CloudError>() {
+            return Some(ours.clone());
+        }
+        // From the SDK's own chain, where the operator's own credentials come from.
+        if let Some(theirs) = error.downcast_ref::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>() {
+            return Some(cloud_error(Service::Sts, "AssumeRoleWithWebIdentity", theirs));
+        }
+        if let Some(theirs) = error.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>() {
+            return Some(cloud_error(Service::Sts, "AssumeRole", theirs));
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// A failure to get credentials at all, which the SDK reports as a failed dispatch.
@@ -248,6 +282,10 @@ mod tests {
             (403, "ExpiredToken", none.clone(), Unauthenticated),
             (400, "InvalidSignatureException", none.clone(), Unauthenticated),
             (403, "SignatureDoesNotMatch", none.clone(), Unauthenticated),
+            (400, "InvalidIdentityToken", none.clone(), Unauthenticated),
+            (403, "IDPRejectedClaim", none.clone(), Unauthenticated),
+            (400, "IDPCommunicationError", none.clone(), Transient),
+            (403, "RegionDisabledException", none.clone(), Denied),
             (400, "MissingAuthenticationTokenException", none.clone(), Unauthenticated),
             (400, "AccessDeniedException", none.clone(), Denied),
             (403, "", none.clone(), Denied),
@@ -294,6 +332,38 @@ mod tests {
         ] {
             assert_eq!(classified(&error).kind, kind, "{error:?}");
         }
+    }
+
+    #[test]
+    fn what_sts_said_is_not_taken_for_the_answer_of_the_call() {
+        use CloudErrorKind::{Denied, Transient, Unauthenticated};
+        for (kind, expected) in [(Denied, Unauthenticated), (Transient, Transient)] {
+            let sts = CloudError {
+                service: Service::Sts,
+                operation: "AssumeRole",
+                kind,
+                status: 403,
+                code: "AccessDenied".into(),
+                message: "not authorized".into(),
+                request_id: None,
+            };
+            let inner = CredentialsError::provider_error(sts);
+            let error = classified(&Failure::dispatch_failure(ConnectorError::other(inner.into(), None)));
+            assert_eq!((error.service, error.operation), (Service::Sts, "AssumeRole"));
+            assert_eq!((error.kind, error.code.as_str()), (expected, "AccessDenied"));
+        }
+        let theirs: SdkError<AssumeRoleWithWebIdentityError, HttpResponse> = SdkError::timeout_error("slow");
+        let inner = CredentialsError::provider_error(theirs);
+        let error = classified(&Failure::dispatch_failure(ConnectorError::other(inner.into(), None)));
+        assert_eq!((error.operation, error.kind), ("AssumeRoleWithWebIdentity", Transient));
+    }
+
+    #[test]
+    fn an_expired_token_is_said_without_the_time() {
+        let message =
+            "Token expired: current date/time 1700000000 must be before the expiration date/time 1600000000";
+        let error = classified(&failure(400, "ExpiredTokenException", message, &Value::Null));
+        assert_eq!(error.message, "the identity token has expired");
     }
 
     #[test]

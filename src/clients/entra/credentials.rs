@@ -1,7 +1,7 @@
 //! Tokens for Microsoft Graph, through Microsoft's own identity library.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use azure_core::cloud::CustomConfiguration;
@@ -9,16 +9,21 @@ use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
 use azure_core::http::{
-    AsyncRawResponse, Body, ClientOptions, HttpClient, Method, Request, RetryOptions, Transport,
+    AsyncRawResponse, Body, ClientMethodOptions, ClientOptions, HttpClient, Method, Request, RetryOptions,
+    Transport,
 };
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+use azure_identity::{
+    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions,
+};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 use url::Url;
 
 use super::failure;
 use crate::clients::http::{exchange, no_answer, pause};
-use crate::clients::{CallObserver, CloudError, Service};
+use crate::clients::identity_token::IdentityTokens;
+use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service};
 use crate::secret::Sensitive;
 
 /// Name of the operation that fetches a token.
@@ -39,6 +44,33 @@ pub struct ClientSecret {
     pub client_id: String,
     /// The secret's value.
     pub secret: Sensitive,
+}
+
+/// An application that signs in.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Tenant (directory) id.
+    pub tenant_id: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// What it shows.
+    pub proof: Proof,
+}
+
+/// What an application shows to the sign-in host.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// A client secret (contract Graph 8.2).
+    Secret(Sensitive),
+    /// A token that a federated credential of the application trusts (contract Graph 8.3).
+    Token(Arc<dyn IdentityTokens>),
+}
+
+impl From<ClientSecret> for Identity {
+    fn from(application: ClientSecret) -> Self {
+        let ClientSecret { tenant_id, client_id, secret } = application;
+        Self { tenant_id, client_id, proof: Proof::Secret(secret) }
+    }
 }
 
 /// The identity library refuses the tenant id, the client id or the secret as such, without asking Entra.
@@ -65,15 +97,19 @@ impl Token {
 ///
 /// Caching, early refresh and one fetch at a time are the library's; a fresh credential is how its cache is emptied.
 pub(super) struct Tokens {
-    identity: ClientSecret,
+    identity: Identity,
+    /// The token that was shown last, when the application shows one.
+    shown: Shown,
     authority: Url,
     scope: String,
     transport: Arc<Endpoint>,
     current: RwLock<Current>,
 }
 
+type Shown = Arc<Mutex<Option<Sensitive>>>;
+
 struct Current {
-    credential: Arc<ClientSecretCredential>,
+    credential: Arc<dyn TokenCredential>,
     generation: u64,
     since: Instant,
 }
@@ -89,16 +125,18 @@ impl std::fmt::Debug for Tokens {
 
 impl Tokens {
     pub(super) fn new(
-        identity: ClientSecret,
+        identity: Identity,
         authority: &Url,
         graph: &Url,
         client: reqwest::Client,
         observer: Arc<dyn CallObserver>,
     ) -> Result<Self, CredentialError> {
         let transport = Arc::new(Endpoint { client, observer });
-        let credential = credential(&identity, authority, &transport)?;
+        let shown = Shown::default();
+        let credential = credential(&identity, &shown, authority, &transport)?;
         Ok(Self {
             identity,
+            shown,
             authority: authority.clone(),
             // Every cloud's Graph is its own audience (contract Graph 8.1).
             scope: format!("{}/.default", graph.origin().ascii_serialization()),
@@ -118,12 +156,28 @@ impl Tokens {
                 Ok(token) => return Ok(Token { value: token.token, generation }),
                 Err(error) => {
                     done += 1;
-                    let error = failure::without(classify(&error), &[self.identity.secret.expose()]);
+                    let error = self.refused(classify(&error).of_credentials()).await;
                     match pause(&error, done) {
                         Some(wait) if done < TRIES => tokio::time::sleep(wait).await,
                         _ => return Err(error),
                     }
                 }
+            }
+        }
+    }
+
+    /// The error without what the application showed, which is not to be shown again if that is what was refused.
+    async fn refused(&self, error: CloudError) -> CloudError {
+        match &self.identity.proof {
+            Proof::Secret(secret) => error.without(&[secret.expose()]),
+            Proof::Token(tokens) => {
+                let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let Some(shown) = shown else { return error };
+                // Anything else was refused by whoever issues the tokens.
+                if error.service == Service::Login && error.kind == CloudErrorKind::Unauthenticated {
+                    tokens.refused(&shown).await;
+                }
+                error.without(&[shown.expose()])
             }
         }
     }
@@ -143,17 +197,18 @@ impl Tokens {
         if current.generation != old.generation || current.since.elapsed() < min_age {
             return;
         }
-        if let Ok(credential) = credential(&self.identity, &self.authority, &self.transport) {
+        if let Ok(credential) = credential(&self.identity, &self.shown, &self.authority, &self.transport) {
             *current = Current { credential, generation: current.generation + 1, since: Instant::now() };
         }
     }
 }
 
 fn credential(
-    identity: &ClientSecret,
+    identity: &Identity,
+    shown: &Shown,
     authority: &Url,
     transport: &Arc<Endpoint>,
-) -> Result<Arc<ClientSecretCredential>, CredentialError> {
+) -> Result<Arc<dyn TokenCredential>, CredentialError> {
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = authority.to_string();
     let client_options = ClientOptions {
@@ -162,13 +217,44 @@ fn credential(
         retry: RetryOptions::none(),
         ..ClientOptions::default()
     };
-    ClientSecretCredential::new(
-        &identity.tenant_id,
-        identity.client_id.clone(),
-        Secret::new(identity.secret.expose().to_owned()),
-        Some(ClientSecretCredentialOptions { client_options }),
-    )
-    .map_err(|error| CredentialError(error.to_string()))
+    let Identity { tenant_id, client_id, proof } = identity;
+    let unusable = |error: azure_core::Error| CredentialError(error.to_string());
+    Ok(match proof {
+        Proof::Secret(secret) => ClientSecretCredential::new(
+            tenant_id,
+            client_id.clone(),
+            Secret::new(secret.expose().to_owned()),
+            Some(ClientSecretCredentialOptions { client_options }),
+        )
+        .map_err(unusable)?,
+        // The library's own workload identity holds on to a token file for ten minutes; the contract (Graph 8.3) says to
+        // read it for each request.
+        Proof::Token(tokens) => ClientAssertionCredential::new(
+            tenant_id.clone(),
+            client_id.clone(),
+            Assertion { tokens: tokens.clone(), shown: shown.clone() },
+            Some(ClientAssertionCredentialOptions { client_options }),
+        )
+        .map_err(unusable)?,
+    })
+}
+
+/// Hands identity tokens to the library.
+#[derive(Debug)]
+struct Assertion {
+    tokens: Arc<dyn IdentityTokens>,
+    shown: Shown,
+}
+
+#[async_trait::async_trait]
+impl ClientAssertion for Assertion {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let token = self.tokens.token().await;
+        let token = token.map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))?;
+        let text = token.expose().to_owned();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        Ok(text)
+    }
 }
 
 /// What went wrong: our own [`CloudError`] travels inside the library's error; anything else is an answer that it

@@ -1,7 +1,5 @@
 //! Error bodies of Graph and of the sign-in host, and what they mean (contract Graph 8.2, 8.5).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::clients::http::{Answer, bounded, retry_after};
@@ -62,8 +60,9 @@ pub(super) fn login(operation: &'static str, answer: &Answer) -> CloudError {
         (_, "temporarily_unavailable" | "server_error") | (500.. | 408 | 0..=399, _) => {
             CloudErrorKind::Transient
         }
-        (404, _) => CloudErrorKind::NotFound,
+        // Before 404: without a token nothing is known of any object.
         _ if operation == super::credentials::TOKEN => CloudErrorKind::Unauthenticated,
+        (404, _) => CloudErrorKind::NotFound,
         _ => CloudErrorKind::Invalid,
     };
     CloudError {
@@ -79,25 +78,6 @@ pub(super) fn login(operation: &'static str, answer: &Answer) -> CloudError {
             .map(bounded)
             .or_else(|| answer.headers.get("x-ms-request-id")?.to_str().ok().map(bounded)),
     }
-}
-
-/// The error without these values, should the service quote what it was sent, as it is or encoded (design rule 6).
-pub(super) fn without(mut error: CloudError, values: &[&str]) -> CloudError {
-    for value in values.iter().filter(|value| value.len() >= 4) {
-        let in_form = url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
-        for form in [(*value).to_owned(), in_form, STANDARD.encode(value)] {
-            // The text may have been cut in the middle of the value.
-            let start: String = form.chars().take(12).collect();
-            for text in [&mut error.message, &mut error.code] {
-                if let Some(at) = text.find(&start) {
-                    text.truncate(at);
-                    text.push_str("[redacted]");
-                }
-            }
-        }
-    }
-    error.message = bounded(&error.message);
-    error
 }
 
 /// The table of contract Graph 8.5, more precise rows first.
@@ -352,6 +332,7 @@ mod tests {
             ),
             ("token", 400, body("invalid_request", "AADSTS90002: Tenant not found"), Unauthenticated),
             ("token", 400, body("temporarily_unavailable", ""), Transient),
+            ("token", 404, Value::Null, Unauthenticated),
             ("token", 503, Value::Null, Transient),
             ("token", 429, Value::Null, Throttled { retry_after: Some(Duration::from_millis(2128)) }),
             ("federationmetadata", 404, Value::Null, NotFound),

@@ -12,7 +12,7 @@ mod transport;
 
 use serde_json::Value;
 
-pub use credentials::{ClientSecret, CredentialError};
+pub use credentials::{ClientSecret, CredentialError, Identity, Proof};
 pub use transport::{Graph, GraphOptions};
 
 /// An answer of Graph.
@@ -49,7 +49,13 @@ pub fn segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+    use crate::api::arbitrary::anything;
+    use crate::clients::http::Answer;
+    use crate::clients::{CloudError, CloudErrorKind};
 
     #[test]
     fn a_segment_stays_a_segment() {
@@ -61,5 +67,84 @@ mod tests {
     #[test]
     fn quotes_in_literals_are_doubled() {
         assert_eq!(literal("O'Neil's"), "'O''Neil''s'");
+    }
+
+    /// A body as Graph might send it, with anything at all in places.
+    fn body() -> impl Strategy<Value = Value> {
+        let real = json!({
+            "id": "11111111-2222-3333-4444-555555555555", "appId": "11111111-2222-3333-4444-555555555555",
+            "displayName": "AWS", "notes": "x", "identifierUris": ["https://a"], "principalId": "p",
+            "appRoles": [{"id": "r", "displayName": "User", "isEnabled": true, "allowedMemberTypes": ["User"]}],
+            "web": {"redirectUris": ["https://a"], "homePageUrl": "https://a"},
+            "keyCredentials": [{"key": "AAAA", "usage": "Verify", "endDateTime": "2027-01-01T00:00:00Z"}],
+            "schedule": {"state": "Active"}, "templateId": "t",
+            "status": {"code": "Active", "synchronizedEntryCountByType": [{"key": "User", "value": 1}],
+                "quarantine": {"reason": "Unknown"}, "lastExecution": {"state": "Succeeded", "error": {"code": "None"}}},
+            "value": [], "error": {"code": "x", "message": "y", "details": [{"code": "z"}], "innerError": {"request-id": "r"}},
+        });
+        let keys: Vec<String> = real.as_object().unwrap().keys().cloned().collect();
+        let change = (proptest::sample::select(keys), proptest::option::of(anything()));
+        proptest::collection::vec(change, 0..4).prop_map(move |changes| {
+            let mut body = real.clone();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => body[&key] = value,
+                    None => _ = body.as_object_mut().unwrap().remove(&key),
+                }
+            }
+            body
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_any_body_is_read_or_refused(body in body()) {
+            let _ = serde_json::from_value::<applications::Application>(body.clone());
+            let _ = serde_json::from_value::<applications::ServicePrincipal>(body.clone());
+            let _ = serde_json::from_value::<assignments::AppRoleAssignment>(body.clone());
+            let _ = serde_json::from_value::<directory::DirectoryGroup>(body.clone());
+            let _ = serde_json::from_value::<directory::DirectoryUser>(body.clone());
+            let _ = serde_json::from_value::<synchronization::Template>(body.clone());
+            let _ = serde_json::from_value::<synchronization::Job>(body);
+        }
+
+        #[test]
+        fn fuzz_any_refusal_is_classified_and_bounded(
+            status in 300u16..600, json in body(), raw in proptest::collection::vec(any::<u8>(), 0..300), plain: bool,
+        ) {
+            let answer = Answer {
+                status: http::StatusCode::from_u16(status).unwrap(),
+                headers: http::HeaderMap::new(),
+                body: if plain { raw } else { json.to_string().into_bytes() },
+            };
+            for error in [failure::graph("op", "/servicePrincipals/1/synchronization/jobs", &answer), failure::login("op", &answer)] {
+                prop_assert!(error.message.len() <= 1100 && error.code.len() <= 1100);
+                prop_assert!(!error.message.chars().any(char::is_control));
+                prop_assert_eq!(error.status, status);
+            }
+        }
+
+        #[test]
+        fn fuzz_a_quoted_secret_is_cut_out_of_any_message(
+            before in ".{0,60}", secret in "[!-~]{16,60}", after in ".{0,60}", form in 0..3,
+        ) {
+            use base64::Engine as _;
+            let quoted = match form {
+                0 => secret.clone(),
+                1 => url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+                _ => base64::engine::general_purpose::STANDARD.encode(&secret),
+            };
+            let error = CloudError {
+                service: crate::clients::Service::Login,
+                operation: "op",
+                kind: CloudErrorKind::Invalid,
+                status: 400,
+                code: String::new(),
+                message: crate::clients::http::bounded(&format!("{before}{quoted}{after}")),
+                request_id: None,
+            };
+            let told = error.without(&[&secret]);
+            prop_assert!(!told.message.contains(&quoted), "{}", told.message);
+        }
     }
 }

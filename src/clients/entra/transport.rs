@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::credentials::{ClientSecret, CredentialError, Token, Tokens};
+use super::credentials::{CredentialError, Identity, Token, Tokens};
 use super::{Reply, failure, segment};
 use crate::clients::http::{Answer, exchange, no_answer, pause};
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service};
@@ -67,12 +67,13 @@ impl Graph {
     /// Ids or secret that are refused as such.
     pub fn new(
         options: GraphOptions,
-        identity: ClientSecret,
+        identity: impl Into<Identity>,
         client: reqwest::Client,
         observer: Arc<dyn CallObserver>,
     ) -> Result<Self, CredentialError> {
         let mut base = options.graph.clone();
         base.set_path(&format!("{}/v1.0", options.graph.path().trim_end_matches('/')));
+        let identity = identity.into();
         let tenant_id = identity.tenant_id.clone();
         let tokens =
             Tokens::new(identity, &options.authority, &options.graph, client.clone(), observer.clone())?;
@@ -359,7 +360,7 @@ fn without_values(error: CloudError, body: Option<&Value>) -> CloudError {
     if let Some(body) = body {
         values(body, &mut found);
     }
-    failure::without(error, &found)
+    error.without(&found)
 }
 
 #[cfg(test)]
@@ -368,6 +369,7 @@ mod tests {
 
     use super::*;
     use crate::clients::Call;
+    use crate::clients::entra::ClientSecret;
     use crate::clients::http::HttpOptions;
     use crate::secret::Sensitive;
 
@@ -437,10 +439,10 @@ mod tests {
         assert!(!shown.contains("s3cr3t-value"), "{shown}");
         let body = json!({"value": [{"key": "BaseAddress", "value": "https://scim"}, {"key": "SecretToken", "value": "tok-0123456789"}]});
         let error = no_answer(Service::Graph, "PUT /x", "bad value tok-0123456789 in request");
-        assert_eq!(without_values(error, Some(&body)).message, "bad value [redacted]");
+        assert_eq!(without_values(error, Some(&body)).message, "bad value [redacted] in request");
         for quoted in ["s3cr3t~val+ue", "s3cr3t%7Eval%2Bue", "czNjcjN0fnZhbCt1ZQ=="] {
             let error = no_answer(Service::Login, "token", &format!("client_secret={quoted} is wrong"));
-            assert_eq!(failure::without(error, &["s3cr3t~val+ue"]).message, "client_secret=[redacted]");
+            assert_eq!(error.without(&["s3cr3t~val+ue"]).message, "client_secret=[redacted] is wrong");
         }
     }
 

@@ -204,4 +204,76 @@ proptest! {
         let _ = ServiceProviderMetadata::parse(&text);
         let _ = IdentityProviderMetadata::parse(&text);
     }
+
+    #[test]
+    fn fuzz_edited_documents_never_lead_away_from_aws(edits in edits()) {
+        let text = edited(SP, &edits);
+        if let Ok(read) = ServiceProviderMetadata::parse(&text) {
+            prop_assert!(!read.acs_urls.is_empty() && read.acs_urls.len() <= MAX_ENTRIES);
+            for url in read.acs_urls.iter().chain([&read.entity_id]) {
+                let parsed = Url::parse(url).unwrap();
+                let host = parsed.host_str().unwrap();
+                prop_assert!(parsed.scheme() == "https" && parsed.port().is_none(), "{url}");
+                prop_assert!(AWS_SIGN_IN.iter().any(|suffix| host.ends_with(suffix)), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn fuzz_edited_identity_provider_documents_are_answered(edits in edits()) {
+        let document = idp(&key(r#"use="signing""#, &STANDARD.encode(certificate(1))));
+        if let Ok(read) = IdentityProviderMetadata::parse(&edited(&document, &edits)) {
+            prop_assert!((1..=MAX_ENTRIES).contains(&read.certificates.len()));
+            prop_assert!(!read.sso_urls.is_empty());
+        }
+    }
+}
+
+/// What somebody might do to a document: take a part away, write one twice, or put something in.
+type Edit = (usize, usize, Option<&'static str>);
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let bait = proptest::sample::select(vec![
+        "<!DOCTYPE x [<!ENTITY e \"boom\">]>",
+        "&e;",
+        "&#x0;",
+        "&#60;",
+        "<![CDATA[https://evil.example]]>",
+        "<!-- -->",
+        "<?pi?>",
+        "\u{0}",
+        "\u{202e}",
+        "\" x=\"",
+        "https://evil.example",
+        "@evil.example",
+        "#",
+        "%2eevil.example",
+        "<md:SPSSODescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\">",
+        "</md:EntityDescriptor>",
+        "xmlns:md=\"urn:other\" ",
+    ]);
+    proptest::collection::vec((0usize..4000, 0usize..200, proptest::option::weighted(0.7, bait)), 1..6)
+}
+
+fn edited(document: &str, edits: &[Edit]) -> String {
+    let mut text = document.to_owned();
+    for (at, length, what) in edits {
+        let boundary = |mut i: usize| {
+            i = i.min(text.len());
+            while !text.is_char_boundary(i) {
+                i -= 1;
+            }
+            i
+        };
+        let (from, to) = (boundary(at % (text.len() + 1)), boundary(at % (text.len() + 1) + length));
+        match what {
+            Some(bait) => text.insert_str(from, bait),
+            None if length % 2 == 0 => text.replace_range(from..to, ""),
+            None => {
+                let part = text[from..to].to_owned();
+                text.insert_str(to, &part);
+            }
+        }
+    }
+    text
 }

@@ -6,16 +6,16 @@ use serde_json::json;
 
 use super::finding::{Finding, Part};
 use super::intents::{self, Creation, Memory};
-use super::ledger::{self, Ledger};
+use super::ledger::{self, Grant, Ledger};
 use super::observed::{Found, uid};
 use super::plan::{Planned, Step};
 use crate::api::v1alpha1::{EntraStatus, IdentityFederation, PendingCreation};
 use crate::clients::entra::applications::{IDENTITY_CENTER_TEMPLATE, Instantiated};
 use crate::clients::entra::assignments::{is_already_assigned, is_replicating};
 use crate::clients::entra::{Graph, Reply};
-use crate::clients::{CloudError, CloudErrorKind, Service};
-use crate::controllers::Notice;
+use crate::clients::{CloudError, CloudErrorKind};
 use crate::controllers::context::Context;
+use crate::controllers::{Managed as _, Notice};
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 use crate::telemetry::Audit;
@@ -66,8 +66,8 @@ struct Progress<'a> {
     audit: Audit,
     recorded: &'a mut EntraStatus,
     applied: Applied,
-    /// Principals whose assignment Entra removed for certain: they leave the ledger.
-    withdrawn: Vec<String>,
+    /// What Entra took away for certain: it leaves the ledger.
+    withdrawn: Vec<Grant>,
 }
 
 impl Writer<'_> {
@@ -79,15 +79,11 @@ impl Writer<'_> {
         stored: &Ledger,
         recorded: &mut EntraStatus,
     ) -> Applied {
-        let audit = Audit {
-            kind: "IdentityFederation",
-            namespace: self.object.namespace().unwrap_or_default(),
-            name: self.object.name_any(),
-            generation: self.object.metadata.generation.unwrap_or_default(),
-            plan: planned.plan.hash(),
-        };
+        let audit = audit(self.object, planned.plan.hash());
         let mut progress = Progress { audit, recorded, applied: Applied::default(), withdrawn: Vec::new() };
         let mut blocked: Vec<Part> = Vec::new();
+        // Stated removals go first and are of what the ledger has already: nothing else that fails holds them up.
+        let mut only_stated = false;
         if let Some(wanted) = planned.ledger.as_ref().filter(|wanted| *wanted != stored)
             && let Err(problem) = ledger::write(self.object, self.context, wanted).await
         {
@@ -97,8 +93,9 @@ impl Writer<'_> {
         let mut calls = 0;
         for step in &planned.plan.steps {
             let part = step.part();
-            if blocked.contains(&part) || (blocked.contains(&Part::Application) && part != Part::Application)
-            {
+            let stated = matches!(step, Step::Withdraw { .. });
+            let waits = only_stated || blocked.contains(&part) || blocked.contains(&Part::Application);
+            if waits && !stated {
                 continue;
             }
             if calls == CALLS {
@@ -122,16 +119,19 @@ impl Writer<'_> {
                     if part != Part::Assignments {
                         blocked.push(part);
                     }
+                    // A removal that fails for a reason of its own holds up no other removal.
+                    let goes_on = stated && finding.class == Some(Class::Transient);
+                    only_stated |= goes_on;
                     progress.applied.findings.push(finding);
-                    if stop {
+                    if stop && !goes_on {
                         break;
                     }
                 }
             }
         }
-        if let Some(wanted) = planned.ledger.as_ref().filter(|_| !progress.withdrawn.is_empty()) {
-            let mut left = wanted.clone();
-            left.retain(|id, _| !progress.withdrawn.contains(id));
+        if !progress.withdrawn.is_empty() {
+            let mut left = planned.ledger.as_ref().unwrap_or(stored).clone();
+            left.retain(|grant, _| !progress.withdrawn.contains(grant));
             if let Err(problem) = ledger::write(self.object, self.context, &left).await {
                 // Nothing is lost: the next pass finds the entries without assignments.
                 progress.applied.findings.push(Finding::of(Part::Assignments, &problem));
@@ -160,8 +160,8 @@ impl Writer<'_> {
             Step::Instantiate { .. } => Ok(false),
             Step::Label { notes, display_name } => {
                 let body = json!({ "displayName": display_name, "notes": notes });
-                let answer = self.graph.patch_application(app, &body).await;
-                note(&progress.audit, "PATCH /applications/{id}", app, &answer);
+                let call = self.graph.patch_application(app, &body);
+                let answer = progress.audit.graph("PATCH /applications/{id}", app, call).await;
                 settle(part, "name and mark the application", answer)
             }
             Step::ConfigureSignOn { saml, assignment_required, notify } => {
@@ -175,8 +175,9 @@ impl Writer<'_> {
                 if let Some(notify) = notify {
                     body.insert("notificationEmailAddresses".into(), json!(notify));
                 }
-                let answer = self.graph.patch_service_principal(sp, &body.into()).await;
-                note(&progress.audit, "PATCH /servicePrincipals/{id}", sp, &answer);
+                let body = body.into();
+                let call = self.graph.patch_service_principal(sp, &body);
+                let answer = progress.audit.graph("PATCH /servicePrincipals/{id}", sp, call).await;
                 settle(part, "configure single sign-on", answer)
             }
             Step::SetServiceProvider { identifiers, reply_urls } => {
@@ -189,8 +190,8 @@ impl Writer<'_> {
                     web.extend(value.as_ref().map(|v| (name.to_owned(), json!(v))));
                 }
                 let body = json!({ "identifierUris": identifiers, "web": web });
-                let answer = self.graph.patch_application(app, &body).await;
-                note(&progress.audit, "PATCH /applications/{id}", app, &answer);
+                let call = self.graph.patch_application(app, &body);
+                let answer = progress.audit.graph("PATCH /applications/{id}", app, call).await;
                 self.judge_identifiers(answer)
             }
             Step::CreateCertificate { subject, hours, successor } => {
@@ -198,8 +199,8 @@ impl Writer<'_> {
             }
             Step::ActivateCertificate { sha1, sha256 } => {
                 let body = json!({ "preferredTokenSigningKeyThumbprint": sha1 });
-                let answer = self.graph.patch_service_principal(sp, &body).await;
-                note(&progress.audit, "PATCH /servicePrincipals/{id}", sp, &answer);
+                let call = self.graph.patch_service_principal(sp, &body);
+                let answer = progress.audit.graph("PATCH /servicePrincipals/{id}", sp, call).await;
                 let done = settle(part, "activate the signing certificate", answer)?;
                 progress.applied.notices.push(notice(
                     "CertificateActivated",
@@ -209,14 +210,10 @@ impl Writer<'_> {
                 Ok(done)
             }
             Step::Assign { principal: who, role, .. } => {
-                let answer = self.graph.assign_app_role(sp, who, role).await;
-                note(
-                    &progress.audit,
-                    "POST /servicePrincipals/{id}/appRoleAssignedTo",
-                    &format!("{sp}/{who}"),
-                    &answer,
-                );
-                match answer {
+                let target = format!("{sp}/{who}/{role}");
+                let operation = "POST /servicePrincipals/{id}/appRoleAssignedTo";
+                let call = self.graph.assign_app_role(sp, who, role);
+                match progress.audit.graph(operation, &target, call).await {
                     Err(e) if is_already_assigned(&e) => Ok(true),
                     Err(e) if is_replicating(&e) => {
                         Err(Finding::pending(part, "Entra does not know a new object everywhere yet"))
@@ -226,20 +223,16 @@ impl Writer<'_> {
             }
             Step::Withdraw { assignment, principal: who, .. }
             | Step::Expel { assignment, principal: who, .. } => {
-                let answer = self.graph.remove_app_role(sp, assignment).await;
-                note(
-                    &progress.audit,
-                    "DELETE /servicePrincipals/{id}/appRoleAssignedTo/{id}",
-                    &format!("{sp}/{who}"),
-                    &answer,
-                );
-                match answer {
+                let target = format!("{sp}/{who}/{assignment}");
+                let operation = "DELETE /servicePrincipals/{id}/appRoleAssignedTo/{id}";
+                let call = self.graph.remove_app_role(sp, assignment);
+                match progress.audit.graph(operation, &target, call).await {
                     // Gone, or not known everywhere yet: the entry stays until Entra does not list it any more.
                     Err(e) if e.is_not_found() => Ok(true),
                     answer => {
                         let done = settle(part, "remove an assignment", answer)?;
-                        if matches!(step, Step::Withdraw { .. }) {
-                            progress.withdrawn.push(who.clone());
+                        if let Step::Withdraw { role, .. } = step {
+                            progress.withdrawn.push(Grant::new(who, role));
                         }
                         Ok(done)
                     }
@@ -253,9 +246,9 @@ impl Writer<'_> {
         if !self.may_create(intents::APPLICATION, name, part, self.missing.application, progress) {
             return Ok(false);
         }
-        let answer = self.graph.instantiate(IDENTITY_CENTER_TEMPLATE, name).await;
-        note(&progress.audit, "POST /applicationTemplates/{id}/instantiate", name, &answer);
-        match answer {
+        let operation = "POST /applicationTemplates/{id}/instantiate";
+        let call = self.graph.instantiate(IDENTITY_CENTER_TEMPLATE, name);
+        match progress.audit.graph(operation, name, call).await {
             Ok(reply) => {
                 if let Ok(made) = serde_json::from_value::<Instantiated>(reply.body) {
                     let recorded = &mut *progress.recorded;
@@ -302,10 +295,10 @@ impl Writer<'_> {
             return Ok(false);
         }
         let end = end_of(self.now, hours);
-        let answer = self.graph.add_token_signing_certificate(service_principal, subject, end).await;
         let operation = "POST /servicePrincipals/{id}/addTokenSigningCertificate";
-        note(&progress.audit, operation, &format!("{service_principal}/{subject}"), &answer);
-        match answer {
+        let target = format!("{service_principal}/{subject}");
+        let call = self.graph.add_token_signing_certificate(service_principal, subject, end);
+        match progress.audit.graph(operation, &target, call).await {
             Ok(_) => {
                 let (reason, what) = if successor {
                     (
@@ -450,9 +443,15 @@ fn effect_is_unknown(error: &CloudError) -> bool {
     matches!(error.kind, CloudErrorKind::Transient | CloudErrorKind::NotFound | CloudErrorKind::Conflict)
 }
 
-fn note(audit: &Audit, operation: &str, target: &str, answer: &Result<Reply, CloudError>) {
-    let request = answer.as_ref().ok().and_then(|r| r.request_id.as_deref());
-    audit.record(Service::Graph, operation, target, answer, request);
+/// Who writes, for the audit records.
+pub fn audit(object: &IdentityFederation, plan: Option<String>) -> Audit {
+    Audit {
+        kind: IdentityFederation::KIND,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        plan,
+    }
 }
 
 fn settle(part: Part, doing: &str, answer: Result<Reply, CloudError>) -> Result<bool, Finding> {

@@ -1,32 +1,40 @@
 //! Letting go: referrers first, then the application if it is ours and shall be deleted.
 
-use kube::api::{ApiResource, ListParams, NotUsed, Object};
+use std::fmt;
+
+use kube::api::{ApiResource, ListParams};
 use kube::{Api, ResourceExt as _};
 use serde::Deserialize;
 
+use super::apply::audit;
 use super::desired::{self, Desired};
-use super::intents;
-use super::observed::{Application, recorded};
+use super::observed::{Application, recorded, uid};
+use super::{claims, entra, intents};
 use crate::api::v1alpha1::{
     FederationRef, IdentityFederation, IdentityFederationStatus, PermissionSetBinding, ScimConnection,
 };
 use crate::api::{DeletionPolicy, Mode};
+use crate::clients::CloudError;
 use crate::clients::entra::Graph;
 use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
-use crate::clients::{CloudError, Service};
+use crate::controllers::absences::Absences;
 use crate::controllers::context::Context;
 use crate::controllers::{Cleanup, Outcome};
+use crate::plan::Plan;
 use crate::problem::{Class, Problem};
 use crate::status::{ConditionSet, Reason, Verdict};
-use crate::telemetry::Audit;
 
 /// How many referrers a message names.
 const NAMED: usize = 5;
 const HINT: &str = "the annotation causeway.dev/abandon=true lets go of what is in the clouds";
 
 /// One pass of letting go.
-pub async fn cleanup(object: &IdentityFederation, context: &Context) -> Cleanup<IdentityFederationStatus> {
-    match run(object, context).await {
+pub async fn cleanup(
+    object: &IdentityFederation,
+    context: &Context,
+    absences: &Absences,
+) -> Cleanup<IdentityFederationStatus> {
+    match run(object, context, absences).await {
         Ok(None) => Cleanup::Done,
         Ok(Some(problem)) | Err(problem) => {
             problem.log();
@@ -35,7 +43,12 @@ pub async fn cleanup(object: &IdentityFederation, context: &Context) -> Cleanup<
     }
 }
 
-async fn run(object: &IdentityFederation, context: &Context) -> Result<Option<Problem>, Problem> {
+/// None when there is nothing left to wait for. Deletion is a stated act: `spec.suspend` does not hold it up.
+async fn run(
+    object: &IdentityFederation,
+    context: &Context,
+    absences: &Absences,
+) -> Result<Option<Problem>, Problem> {
     let referrers = referrers(object, context).await?;
     if !referrers.is_empty() {
         let more = referrers.len().saturating_sub(NAMED);
@@ -47,22 +60,17 @@ async fn run(object: &IdentityFederation, context: &Context) -> Result<Option<Pr
             format!("these refer to it; delete them first: {named}{more}"),
         )));
     }
-    // Retain needs neither credentials nor clouds. A federation that only observed has nothing to let go of.
-    if object.spec.deletion_policy == DeletionPolicy::Retain || object.spec.mode == Mode::Observe {
+    // Retain needs neither credentials nor clouds.
+    if object.spec.deletion_policy == DeletionPolicy::Retain {
         return Ok(None);
     }
-    if context.settings.mode == Mode::Observe {
-        // What is in Entra must not be forgotten for that.
-        let message =
-            format!("the operator runs in Observe mode and deletes nothing: run it in Enforce mode ({HINT})");
-        return Ok(Some(Problem::new(Class::Blocked, Reason::DeletionBlocked, message)));
+    let recorded = recorded(object);
+    // One that only observed and never found an application has made none.
+    let never_any = recorded.application_object_id.is_none() && recorded.pending_creations.is_empty();
+    if entra::observes_only(object, context) && never_any {
+        return Ok(None);
     }
-    if object.spec.suspend {
-        let message =
-            format!("spec.suspend is true, so the application is not deleted; set it to false ({HINT})");
-        return Ok(Some(Problem::new(Class::Blocked, Reason::DeletionBlocked, message)));
-    }
-    delete_application(object, context).await
+    delete_application(object, context, absences).await
 }
 
 /// As much of a referrer as is needed here, so that one that does not fit its schema blocks nothing else.
@@ -72,19 +80,13 @@ struct Referring {
     federation_ref: FederationRef,
 }
 
-type Referrers = Api<Object<Referring, NotUsed>>;
-
 /// Connections of this namespace and bindings of all watched ones, also those that are going themselves.
 async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec<String>, Problem> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let connections = ApiResource::erase::<ScimConnection>(&());
     let bindings = ApiResource::erase::<PermissionSetBinding>(&());
-    let client = || context.kube.clone();
-    let mut scopes: Vec<Referrers> = vec![Api::namespaced_with(client(), &namespace, &connections)];
-    if context.settings.namespaces.is_empty() {
-        scopes.push(Api::all_with(client(), &bindings));
-    }
-    scopes.extend(context.settings.namespaces.iter().map(|n| Api::namespaced_with(client(), n, &bindings)));
+    let mut scopes = claims::watched::<Referring>(&context.kube, &context.settings, &bindings);
+    scopes.push(Api::namespaced_with(context.kube.clone(), &namespace, &connections));
     let mut found = Vec::new();
     for scope in scopes {
         let kind = if scope.resource_url().ends_with("scimconnections") {
@@ -104,9 +106,19 @@ async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec
     Ok(found)
 }
 
+/// The one step of a clean-up.
+struct DeleteApplication<'a>(&'a Application);
+
+impl fmt::Display for DeleteApplication<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delete the application {}", self.0.app_id)
+    }
+}
+
 async fn delete_application(
     object: &IdentityFederation,
     context: &Context,
+    absences: &Absences,
 ) -> Result<Option<Problem>, Problem> {
     let mark = context.owner_mark(&object.namespace().unwrap_or_default(), &object.name_any());
     let desired = Desired::new(object, mark);
@@ -130,31 +142,84 @@ async fn delete_application(
         return Ok(Some(Problem::new(Class::Blocked, Reason::ClaimedTwice, message)));
     }
     let Some(application) = ours.first() else {
-        if !candidates.is_empty() {
+        return Ok(not_seen(object, context, &graph, absences, !candidates.is_empty()).await);
+    };
+    let uid = uid(object);
+    absences.seen(&uid);
+    if entra::observes_only(object, context) {
+        return Ok(Some(held_back(object, application)));
+    }
+    let plan = Plan { steps: vec![DeleteApplication(application)] };
+    let call = graph.delete_application(&application.id);
+    let answer = audit(object, plan.hash()).graph("DELETE /applications/{id}", &application.id, call).await;
+    let message = match answer {
+        // Looked at once more before the resource goes.
+        Ok(_) => {
+            absences.deleted(&uid);
+            format!("application {} was deleted; making sure that it is gone", application.app_id)
+        }
+        // Gone a moment ago, or not known everywhere yet (contract Graph 1.5): the next look tells.
+        Err(e) if e.is_not_found() => {
+            format!("Entra does not know application {} everywhere; looking again", application.app_id)
+        }
+        Err(e) => return Err(Problem::from_cloud(e, "delete the application")),
+    };
+    Ok(Some(Problem::new(Class::Pending, Reason::Deleting, message)))
+}
+
+/// What is in Entra must not be forgotten because somebody only observes.
+fn held_back(object: &IdentityFederation, application: &Application) -> Problem {
+    let message = match object.spec.mode {
+        Mode::Observe => format!(
+            "spec.mode is Observe, and application {}, which this federation made or adopted, is still in Entra: set \
+             it to Enforce to have the application deleted, or spec.deletionPolicy to Retain to keep it ({HINT})",
+            application.app_id
+        ),
+        Mode::Enforce => format!(
+            "the operator runs in Observe mode and does not delete application {}: run it in Enforce mode, or set \
+             spec.deletionPolicy to Retain to keep it ({HINT})",
+            application.app_id
+        ),
+    };
+    Problem::new(Class::Blocked, Reason::DeletionBlocked, message)
+}
+
+/// No application of ours is to be seen: what is waited for before it is believed. `others`: one that is not marked
+/// as ours is.
+async fn not_seen(
+    object: &IdentityFederation,
+    context: &Context,
+    graph: &Graph,
+    absences: &Absences,
+    others: bool,
+) -> Option<Problem> {
+    let uid = uid(object);
+    if absences.was_deleted(&uid) && !others {
+        return None;
+    }
+    if let Some(waiting) = still_being_created(object, context) {
+        return Some(waiting);
+    }
+    // Without a recorded id there was none, or a cluster rebuilt from Git never got to see it.
+    let id = recorded(object).application_object_id?;
+    // It was looked at and never taken over.
+    if others && entra::observes_only(object, context) {
+        return None;
+    }
+    // In the recycle bin it is gone for certain (contract Graph 9).
+    if !others && matches!(graph.is_deleted(&id).await, Ok(true)) {
+        return None;
+    }
+    if absences.is_gone(&uid, context.clock.now(), context.settings.timing.creation_grace) {
+        if others {
             tracing::warn!("the application does not carry our mark any more; it is left as it is");
         }
-        return Ok(still_being_created(object, context));
-    };
-    let audit = Audit {
-        kind: "IdentityFederation",
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
-        generation: object.metadata.generation.unwrap_or_default(),
-        plan: None,
-    };
-    let answer = graph.delete_application(&application.id).await;
-    let request = answer.as_ref().ok().and_then(|r| r.request_id.as_deref());
-    audit.record(Service::Graph, "DELETE /applications/{id}", &application.id, &answer, request);
-    match answer {
-        // Looked at once more before the resource goes.
-        Ok(_) => Ok(Some(Problem::new(
-            Class::Pending,
-            Reason::Deleting,
-            format!("application {} was deleted; making sure that it is gone", application.app_id),
-        ))),
-        Err(e) if e.is_not_found() => Ok(None),
-        Err(e) => Err(Problem::from_cloud(e, "delete the application")),
+        return None;
     }
+    let what =
+        if others { "does not show our mark on the application" } else { "does not show the application" };
+    let message = format!("Entra {what} just now; looking again before letting go ({HINT})");
+    Some(Problem::new(Class::Pending, Reason::Deleting, message))
 }
 
 /// By recorded id, by adoption, by mark and by the one-off name.

@@ -156,10 +156,9 @@ pub fn marks(notes: Option<&str>) -> Vec<&str> {
 
 /// The notes with the mark in them; all other text stays.
 pub fn with_mark(notes: Option<&str>, mark: &str) -> String {
-    let mut lines: Vec<&str> = notes.unwrap_or_default().lines().collect();
-    let line = format!("{MARK}{mark}");
-    lines.push(&line);
-    lines.join("\n")
+    let notes = notes.unwrap_or_default();
+    let gap = if notes.is_empty() || notes.ends_with('\n') { "" } else { "\n" };
+    format!("{notes}{gap}{MARK}{mark}")
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
 use super::apply::{Applied, Missing, Writer};
-use super::desired::Desired;
+use super::desired::{self, Desired};
 use super::finding::{Finding, Part};
 use super::handoff::Facts;
 use super::intents::{self, Memory};
 use super::ledger::{self, Ledger};
 use super::observed::{self, Found, Located, uid};
 use super::plan::{Planned, Step, plan};
-use super::{metadata, plan_certificates};
+use super::{claims, metadata, plan_certificates};
 use crate::api::v1alpha1::{CertificateStatus, EntraStatus, IdentityFederation};
 use crate::api::{Mode, PlanSummary, PublishedMetadata};
 use crate::clients::entra::Graph;
@@ -83,8 +83,13 @@ async fn run(
     }
     let graph = context.graph(object).await.map_err(|p| Finding::of(Part::Application, &p))?;
 
+    let contested = claims::contested(object, context).await;
     let mut missing = Missing::default();
-    let located = observed::locate(&graph, object, &desired, &report.status).await?;
+    let located = match observed::locate(&graph, object, &desired, &report.status).await {
+        // The other one's mark is on it: both say the same.
+        Err(finding) if finding.reason == Reason::OwnedByOther => return Err(contested.unwrap_or(finding)),
+        located => located?,
+    };
     let found = match located {
         Located::Absent { known } => {
             missing.application = known;
@@ -108,11 +113,15 @@ async fn run(
             Some(found)
         }
     };
-    report.reached = true;
+    report.reached = contested.is_none();
 
     let stored = read_principals(object, context, &graph, &mut desired, report).await;
     let grace = context.settings.timing.creation_grace;
     let mut planned = plan(&desired, found.as_ref(), &stored, now, grace);
+    if contested.is_some() {
+        let notes = found.as_ref().and_then(|f| f.application.notes.as_deref());
+        planned.only_take_away(desired::marks(notes).contains(&desired.mark.as_str()), &stored);
+    }
     if observes_only(object, context) {
         // Nobody carries on with what is pending: it is no reason to look again soon.
         for finding in &mut planned.findings {
@@ -152,7 +161,13 @@ async fn run(
     if let Some(applied) = &applied {
         take_over(applied, &planned.plan, report);
     }
-    conclude(object, context, &graph, &desired, found.as_ref(), &planned, applied.is_some(), report).await;
+    match contested {
+        Some(finding) => report.findings.push(finding),
+        None => {
+            let writes = applied.is_some();
+            conclude(object, context, &graph, &desired, found.as_ref(), &planned, writes, report).await;
+        }
+    }
     if let Some(applied) = applied {
         report.notices.extend(applied.notices);
     }

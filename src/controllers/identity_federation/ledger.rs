@@ -1,5 +1,5 @@
-//! The ledger: which principals this federation assigned. Assignments carry no mark, so a principal is entered
-//! before it is assigned, and only what is entered is ever taken away.
+//! The ledger: which roles this federation assigned to whom. Assignments carry no mark, so one is entered before it
+//! is made, and only what is entered is ever taken away.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,22 @@ use crate::controllers::context::{Context, is_written_by_us};
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
+/// What was assigned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    /// Object id of the principal.
+    pub principal: String,
+    /// The role; empty when somebody broke the key.
+    pub role: String,
+}
+
+impl Grant {
+    /// A role of a principal.
+    pub fn new(principal: &str, role: &str) -> Self {
+        Self { principal: principal.to_owned(), role: role.to_owned() }
+    }
+}
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
@@ -20,26 +36,32 @@ pub struct Entry {
     pub since: Timestamp,
 }
 
-/// All entries, by the principal's object id.
-pub type Ledger = BTreeMap<String, Entry>;
+/// All entries.
+pub type Ledger = BTreeMap<Grant, Entry>;
 
 /// The name of the ConfigMap.
 pub fn config_map_name(federation: &str) -> String {
     format!("{federation}-assignments")
 }
 
-/// The ledger as it is stored: one key a principal, `<RFC 3339> <reference>`.
+/// The ledger as it is stored: `<principal>.<role>` is `<RFC 3339> <reference>`.
 pub fn encode(ledger: &Ledger) -> BTreeMap<String, String> {
-    ledger.iter().map(|(id, e)| (id.clone(), format!("{} {}", whole_seconds(e.since), e.reference))).collect()
+    let key = |grant: &Grant| match grant.role.as_str() {
+        "" => grant.principal.clone(),
+        role => format!("{}.{role}", grant.principal),
+    };
+    ledger.iter().map(|(g, e)| (key(g), format!("{} {}", whole_seconds(e.since), e.reference))).collect()
 }
 
-/// What is stored; a value that somebody broke counts as entered long ago under no name, so that it is kept.
+/// What is stored; a value that somebody broke counts as entered long ago under no name, so that its principal and
+/// role are kept.
 pub fn decode(data: &BTreeMap<String, String>) -> Ledger {
     data.iter()
-        .map(|(id, text)| {
+        .map(|(key, text)| {
+            let (principal, role) = key.split_once('.').unwrap_or((key, ""));
             let (since, reference) = text.split_once(' ').unwrap_or(("", text));
             let since = since.parse().unwrap_or(Timestamp::UNIX_EPOCH);
-            (id.clone(), Entry { reference: reference.to_owned(), since })
+            (Grant::new(principal, role), Entry { reference: reference.to_owned(), since })
         })
         .collect()
 }
@@ -78,16 +100,23 @@ mod tests {
     fn what_is_written_is_read_again() {
         let since: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
         let entry = |reference: &str| Entry { reference: reference.into(), since };
-        let ledger: Ledger =
-            [("a".into(), entry("group \"aws engineers\"")), ("b".into(), entry("user ada@acme.example"))]
-                .into();
+        let ledger: Ledger = [
+            (Grant::new("a", "r"), entry("group \"aws engineers\"")),
+            (Grant::new("a", "s"), entry("group \"aws engineers\"")),
+            (Grant::new("b", "r"), entry("user ada@acme.example")),
+            (Grant::new("c", ""), entry("user ben@acme.example")),
+        ]
+        .into();
         assert_eq!(decode(&encode(&ledger)), ledger);
-        assert_eq!(encode(&ledger)["b"], "2026-03-01T10:00:00Z user ada@acme.example");
+        assert_eq!(encode(&ledger)["b.r"], "2026-03-01T10:00:00Z user ada@acme.example");
+        assert_eq!(encode(&ledger).len(), 4);
     }
 
     #[test]
-    fn a_broken_value_keeps_its_principal() {
-        let broken = decode(&[("a".into(), "nonsense".into())].into());
-        assert_eq!(broken["a"], Entry { reference: "nonsense".into(), since: Timestamp::UNIX_EPOCH });
+    fn a_broken_value_keeps_its_principal_and_role_and_a_broken_key_its_principal() {
+        let broken = decode(&[("a.r".into(), "nonsense".into()), ("b".into(), String::new())].into());
+        let entry = |reference: &str| Entry { reference: reference.into(), since: Timestamp::UNIX_EPOCH };
+        assert_eq!(broken[&Grant::new("a", "r")], entry("nonsense"));
+        assert_eq!(broken[&Grant::new("b", "")], entry(""));
     }
 }

@@ -2,6 +2,7 @@
 //! them. The two sides go on without each other.
 
 mod apply;
+mod claims;
 mod cleanup;
 mod desired;
 mod entra;
@@ -20,8 +21,13 @@ mod status;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod plan_assignments_tests;
+#[cfg(test)]
 mod tests;
 
+use super::absences::Absences;
 use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
 use crate::controllers::context::Context;
 use crate::controllers::{Cleanup, Outcome, Reconciler};
@@ -31,6 +37,7 @@ use crate::problem::Class;
 #[derive(Debug, Default)]
 pub struct IdentityFederationReconciler {
     memory: intents::Memory,
+    absences: Absences,
 }
 
 #[async_trait::async_trait]
@@ -59,9 +66,11 @@ impl Reconciler for IdentityFederationReconciler {
         object: &IdentityFederation,
         context: &Context,
     ) -> Cleanup<IdentityFederationStatus> {
-        let cleanup = cleanup::cleanup(object, context).await;
+        let cleanup = cleanup::cleanup(object, context, &self.absences).await;
         if matches!(cleanup, Cleanup::Done) {
-            self.memory.forget(&observed::uid(object));
+            let uid = observed::uid(object);
+            self.memory.forget(&uid);
+            self.absences.forget(&uid);
         }
         cleanup
     }

@@ -190,14 +190,17 @@ pub async fn read(
     principal: ServicePrincipal,
 ) -> (Found, Vec<Finding>) {
     let mut findings = Vec::new();
-    let certificates = match graph.signing_certificates(&principal.id).await {
+    // Side by side: one that takes long holds up nothing that follows from the other.
+    let (certificates, assignments) =
+        tokio::join!(graph.signing_certificates(&principal.id), graph.app_role_assignments(&principal.id));
+    let certificates = match certificates {
         Ok(found) => found,
         Err(error) => {
             findings.push(failed(Part::Certificate, "read the signing certificates")(error));
             None
         }
     };
-    let assignments = match graph.app_role_assignments(&principal.id).await {
+    let assignments = match assignments {
         Ok(found) => Some(found),
         Err(error) => {
             findings.push(failed(Part::Assignments, "read the application's assignments")(error));
@@ -209,19 +212,24 @@ pub async fn read(
 
 /// Looks up the principals that the spec names; the first failure is told, and what could not be read is unknown.
 pub async fn principals(graph: &Graph, wanted: &[Principal]) -> (Vec<WantedPrincipal>, Option<Finding>) {
-    let mut looked_up = Vec::with_capacity(wanted.len());
+    let mut finding: Option<Finding> = None;
+    let mut principals = Vec::with_capacity(wanted.len());
     for few in wanted.chunks(LOOKUPS) {
-        let answers = join_all(few.iter().map(|p| look_up(graph, p))).await;
-        looked_up.extend(few.iter().map(ToString::to_string).zip(answers));
-    }
-    let mut finding = None;
-    let mut principals = Vec::with_capacity(looked_up.len());
-    for (reference, answer) in looked_up {
-        let resolution = answer.unwrap_or_else(|error| {
-            finding.get_or_insert_with(|| failed(Part::Assignments, "look up the principals")(error));
-            Resolution::Unknown
+        // The next ones would fail likewise, each after a while, and stated removals wait for the end of it.
+        let answers = match finding.as_ref().is_some_and(Finding::stops_the_side) {
+            true => Vec::new(),
+            false => join_all(few.iter().map(|p| look_up(graph, p))).await,
+        };
+        let mut resolutions = answers.into_iter().map(|answer| {
+            answer.unwrap_or_else(|error| {
+                finding.get_or_insert_with(|| failed(Part::Assignments, "look up the principals")(error));
+                Resolution::Unknown
+            })
         });
-        principals.push(WantedPrincipal { reference, resolution });
+        principals.extend(few.iter().map(|p| WantedPrincipal {
+            reference: p.to_string(),
+            resolution: resolutions.next().unwrap_or(Resolution::Unknown),
+        }));
     }
     principals.sort();
     (principals, finding)

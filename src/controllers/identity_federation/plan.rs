@@ -17,12 +17,14 @@ use crate::plan::Plan;
 /// away goes first, strangers go last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// Takes away what this federation assigned and the spec no longer names.
+    /// Takes away what this federation assigned and the spec no longer asks for.
     Withdraw {
         /// Id of the assignment.
         assignment: String,
         /// Object id of the principal.
         principal: String,
+        /// The role that it had.
+        role: String,
         /// As the spec named it.
         who: String,
     },
@@ -105,8 +107,8 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Withdraw { who, principal, .. } => {
-                write!(f, "remove the assignment of {who} ({principal})")
+            Self::Withdraw { who, principal, role, .. } => {
+                write!(f, "remove the assignment of {who} ({principal}, role {role})")
             }
             Self::Instantiate { name } => {
                 write!(f, "create the enterprise application from the gallery as {name}")
@@ -239,6 +241,15 @@ pub fn plan(
     }
     steps.sort();
     planned
+}
+
+impl Planned {
+    /// Leaves only what takes away: for an application that somebody else claims too. `marked`: it is ours as far as
+    /// its mark goes; else nothing is left.
+    pub fn only_take_away(&mut self, marked: bool, stored: &Ledger) {
+        self.plan.steps.retain(|step| marked && matches!(step, Step::Withdraw { .. }));
+        self.ledger = Some(stored.clone());
+    }
 }
 
 /// Equal but for order and repetition.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::desired::{Resolution, Wanted};
+use super::desired::{Resolution, Wanted, WantedPrincipal};
 use super::finding::{Finding, Part};
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Grant, Ledger};
 use super::observed::{AppRole, AppRoleAssignment, DEFAULT_ROLE};
 use super::plan::Step;
 use crate::problem::Class;
@@ -55,25 +55,20 @@ pub fn plan(
     now: Timestamp,
     grace: Duration,
 ) -> AssignmentPlan {
+    let role = role(roles);
+    let ledger = &completed(ledger, role);
     let mut plan = AssignmentPlan { ledger: ledger.clone(), ..AssignmentPlan::default() };
-    let Some(role) = role(roles) else {
-        plan.findings.push(Finding::new(
-            Part::Assignments,
-            Class::Blocked,
-            Reason::AppRoleNotFound,
-            "the application has no enabled role `User` and not exactly one other that people can have; \
-             enable one role with allowedMemberTypes User in Entra",
-        ));
-        return plan;
-    };
-    let held: BTreeSet<&str> =
-        present.iter().filter(|a| a.app_role_id == role).map(|a| a.principal_id.as_str()).collect();
+    let held: BTreeSet<&str> = present
+        .iter()
+        .filter(|a| Some(a.app_role_id.as_str()) == role)
+        .map(|a| a.principal_id.as_str())
+        .collect();
 
     // Sorted, so that of two names of one principal always the same one is entered.
     let mut principals = wanted.principals.clone();
     principals.sort();
     principals.dedup();
-    let named: BTreeSet<&str> = principals.iter().map(|p| p.reference.as_str()).collect();
+    let known: BTreeSet<&str> = ledger.keys().map(|g| g.principal.as_str()).collect();
     let mut desired: BTreeMap<&str, &str> = BTreeMap::new();
     let mut successors: BTreeMap<&str, &str> = BTreeMap::new();
     let mut replaced = Vec::new();
@@ -81,10 +76,10 @@ pub fn plan(
         let Resolution::Found(id) = &principal.resolution else { continue };
         let reference = principal.reference.as_str();
         successors.insert(reference, id);
-        let predecessor = ledger.iter().find(|(other, e)| *other != id && e.reference == reference);
+        let predecessor = ledger.iter().find(|(other, e)| other.principal != *id && e.reference == reference);
         match predecessor {
-            Some((old, _)) if !ledger.contains_key(id) && !wanted.approved.contains(id) => {
-                replaced.push(format!("{reference} is now {id} and was {old}"));
+            Some((old, _)) if !known.contains(id.as_str()) && !wanted.approved.contains(id) => {
+                replaced.push(format!("{reference} is now {id} and was {}", old.principal));
             }
             _ => {
                 desired.entry(id).or_insert(reference);
@@ -92,31 +87,35 @@ pub fn plan(
         }
     }
 
-    // Named by id and not to be read just now: whatever name they were entered under, the spec still has them.
-    let unread: BTreeSet<String> = principals
-        .iter()
-        .filter(|p| !matches!(p.resolution, Resolution::Found(_)))
-        .filter_map(|p| Some(p.reference.rsplit_once(' ')?.1.to_lowercase()))
-        .collect();
-
-    // Stated removals: the spec no longer names them, or an approved successor carries the name.
-    for (id, entry) in ledger.iter().filter(|(id, _)| !desired.contains_key(id.as_str())) {
-        let succeeded = successors.get(entry.reference.as_str()).is_some_and(|s| desired.contains_key(s));
-        if named.contains(entry.reference.as_str()) && !succeeded || unread.contains(id) {
+    let stays = |grant: &Grant, entry: &Entry| {
+        let principal = grant.principal.as_str();
+        match role {
+            // Added before removed: it keeps an old role until it has the usable one.
+            Some(role) if desired.contains_key(principal) => grant.role == role || !held.contains(principal),
+            None if desired.contains_key(principal) => true,
+            _ => is_still_named(grant, entry, &principals, &successors, &desired),
+        }
+    };
+    for (grant, entry) in ledger.iter().filter(|(grant, entry)| !stays(grant, entry)) {
+        // Nobody knows which role it was, and none is usable that it might be.
+        if grant.role.is_empty() {
             continue;
         }
+        let of_grant =
+            |a: &&AppRoleAssignment| a.principal_id == grant.principal && a.app_role_id == grant.role;
         let mut gone = true;
-        for assignment in present.iter().filter(|a| a.principal_id == *id && a.app_role_id == role) {
+        for assignment in present.iter().filter(of_grant) {
             gone = false;
             plan.steps.push(Step::Withdraw {
                 assignment: assignment.id.clone(),
-                principal: id.clone(),
+                principal: grant.principal.clone(),
+                role: grant.role.clone(),
                 who: entry.reference.clone(),
             });
         }
         let age = now.duration_since(entry.since);
         if gone && age >= SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX) {
-            plan.ledger.remove(id);
+            plan.ledger.remove(grant);
         } else if gone {
             // It may have been assigned a moment ago and show up later: a stranger nobody would remove.
             plan.findings.push(Finding::pending(
@@ -129,25 +128,36 @@ pub fn plan(
         }
     }
 
-    for (id, reference) in &desired {
-        // Assigned anew after long, it may be as invisible as the first time. Renewed so rarely, an assignment that
-        // keeps failing does not write the ledger in every pass.
-        let is_old = |e: &Entry| now.duration_since(e.since).unsigned_abs() >= grace / 2;
-        let entered = ledger.get(*id).filter(|e| held.contains(id) || !is_old(e));
-        let since = entered.map_or(now, |e| e.since);
-        plan.ledger.insert((*id).to_owned(), Entry { reference: (*reference).to_owned(), since });
-        if !held.contains(id) {
-            plan.steps.push(Step::Assign {
-                principal: (*id).to_owned(),
-                role: role.to_owned(),
-                who: (*reference).to_owned(),
-            });
+    if let Some(role) = role {
+        for (id, reference) in &desired {
+            // Assigned anew after long, it may be as invisible as the first time. Renewed so rarely, an assignment
+            // that keeps failing does not write the ledger in every pass.
+            let is_old = |e: &Entry| now.duration_since(e.since).unsigned_abs() >= grace / 2;
+            let grant = Grant::new(id, role);
+            let entered = ledger.get(&grant).filter(|e| held.contains(id) || !is_old(e));
+            let since = entered.map_or(now, |e| e.since);
+            plan.ledger.insert(grant, Entry { reference: (*reference).to_owned(), since });
+            if !held.contains(id) {
+                plan.steps.push(Step::Assign {
+                    principal: (*id).to_owned(),
+                    role: role.to_owned(),
+                    who: (*reference).to_owned(),
+                });
+            }
         }
+    } else {
+        plan.findings.push(Finding::new(
+            Part::Assignments,
+            Class::Blocked,
+            Reason::AppRoleNotFound,
+            "the application has no enabled role `User` and not exactly one other that people can have, so nobody \
+             can be assigned; enable one role with allowedMemberTypes User in Entra",
+        ));
     }
 
     let certain =
         principals.iter().all(|p| matches!(p.resolution, Resolution::Found(_))) && replaced.is_empty();
-    if wanted.exclusive && certain {
+    if let Some(role) = role.filter(|_| wanted.exclusive && certain) {
         let withdrawn: BTreeSet<String> = plan
             .steps
             .iter()
@@ -157,8 +167,10 @@ pub fn plan(
             })
             .collect();
         for assignment in present {
-            let kept =
-                desired.contains_key(assignment.principal_id.as_str()) && assignment.app_role_id == role;
+            let principal = assignment.principal_id.as_str();
+            // Whatever else a principal has, it keeps until it has the usable role.
+            let kept = desired.contains_key(principal)
+                && (assignment.app_role_id == role || !held.contains(principal));
             if !kept && !withdrawn.contains(&assignment.id) {
                 plan.steps.push(Step::Expel {
                     assignment: assignment.id.clone(),
@@ -187,8 +199,39 @@ pub fn plan(
     plan
 }
 
+/// The ledger with the usable role where somebody broke a key: what was assigned most likely.
+fn completed(ledger: &Ledger, role: Option<&str>) -> Ledger {
+    let Some(role) = role else { return ledger.clone() };
+    let (broken, mut whole): (Ledger, Ledger) =
+        ledger.clone().into_iter().partition(|(grant, _)| grant.role.is_empty());
+    for (grant, entry) in broken {
+        whole.entry(Grant { role: role.to_owned(), ..grant }).or_insert(entry);
+    }
+    whole
+}
+
+/// Whether the spec still asks for an entry whose principal no name of the spec is known to mean: stated removals
+/// are those that it no longer names, or whose name an approved successor carries.
+fn is_still_named(
+    grant: &Grant,
+    entry: &Entry,
+    principals: &[WantedPrincipal],
+    successors: &BTreeMap<&str, &str>,
+    desired: &BTreeMap<&str, &str>,
+) -> bool {
+    let succeeded = successors.get(entry.reference.as_str()).is_some_and(|s| desired.contains_key(s));
+    let named = || principals.iter().any(|p| p.reference == entry.reference);
+    // Named by id and not to be read just now: whatever name it was entered under, the spec still has it.
+    let unread = || {
+        let mut unresolved = principals.iter().filter(|p| !matches!(p.resolution, Resolution::Found(_)));
+        unresolved
+            .any(|p| p.reference.rsplit_once(' ').is_some_and(|(_, id)| id.to_lowercase() == grant.principal))
+    };
+    named() && !succeeded || unread()
+}
+
 /// What is wrong with the names, in one finding.
-fn complaints(principals: &[super::desired::WantedPrincipal]) -> Option<Finding> {
+fn complaints(principals: &[WantedPrincipal]) -> Option<Finding> {
     let mut wrong = Vec::new();
     for principal in principals {
         match &principal.resolution {

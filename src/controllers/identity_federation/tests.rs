@@ -7,22 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::desired::{CertificatePolicy, Desired, Resolution, ServiceProvider, Wanted, WantedPrincipal};
-use super::finding::{Finding, Part};
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Grant, Ledger};
 use super::observed::{AppRole, AppRoleAssignment, Found, SigningCertificate};
 use super::plan::{Planned, Step, plan};
-use super::{plan_assignments, plan_certificates};
-use crate::problem::Class;
+use super::plan_certificates;
 use crate::status::Reason;
 
-const GRACE: Duration = Duration::from_secs(1200);
-const ROLE: &str = "role-user";
+pub(super) const GRACE: Duration = Duration::from_secs(1200);
+pub(super) const ROLE: &str = "role-user";
 
-fn day(day: i64) -> Timestamp {
+pub(super) fn day(day: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + day * 86_400).unwrap()
 }
 
-fn roles() -> Vec<AppRole> {
+pub(super) fn roles() -> Vec<AppRole> {
     ["User", "msiam_access"]
         .into_iter()
         .map(|name| AppRole {
@@ -59,7 +57,7 @@ fn desired() -> Desired {
     }
 }
 
-fn wanted(principals: &[(&str, &str)]) -> Wanted {
+pub(super) fn wanted(principals: &[(&str, &str)]) -> Wanted {
     let principals = principals
         .iter()
         .map(|(reference, id)| WantedPrincipal {
@@ -70,7 +68,7 @@ fn wanted(principals: &[(&str, &str)]) -> Wanted {
     Wanted { exclusive: false, principals, approved: BTreeSet::new() }
 }
 
-fn assignment(principal: &str, role: &str) -> AppRoleAssignment {
+pub(super) fn assignment(principal: &str, role: &str) -> AppRoleAssignment {
     AppRoleAssignment {
         principal_id: principal.into(),
         app_role_id: role.into(),
@@ -80,10 +78,12 @@ fn assignment(principal: &str, role: &str) -> AppRoleAssignment {
     }
 }
 
-fn ledger(entries: &[(&str, &str)]) -> Ledger {
+pub(super) fn ledger(entries: &[(&str, &str)]) -> Ledger {
     entries
         .iter()
-        .map(|(id, reference)| ((*id).into(), Entry { reference: (*reference).into(), since: day(-9) }))
+        .map(|(id, reference)| {
+            (Grant::new(id, ROLE), Entry { reference: (*reference).into(), since: day(-9) })
+        })
         .collect()
 }
 
@@ -142,9 +142,9 @@ fn carry_out(
                 found.principal.preferred_token_signing_key_thumbprint = Some(sha1.clone());
             }
             Step::Assign { principal, role, .. } => assignments.push(assignment(principal, role)),
-            Step::Withdraw { assignment, principal, .. } => {
+            Step::Withdraw { assignment, principal, role, .. } => {
                 assignments.retain(|a| a.id != *assignment);
-                ledger.remove(principal);
+                ledger.remove(&Grant::new(principal, role));
             }
             Step::Expel { assignment, .. } => assignments.retain(|a| a.id != *assignment),
         }
@@ -178,12 +178,12 @@ fn an_empty_tenant_ends_as_wanted_and_stays_so() {
     assert_eq!(found.application.notes.as_deref(), Some("Managed by Causeway: main/identity/acme"));
     assert_eq!(found.certificates.as_ref().unwrap()[0].name, "CN=causeway-0a1b2c3d-1");
     assert_eq!(found.assignments.as_ref().unwrap().len(), 1);
-    assert_eq!(entered["id-a"].reference, "group \"a\"");
+    assert_eq!(entered[&Grant::new("id-a", ROLE)].reference, "group \"a\"");
     // A cluster rebuilt from Git: no ledger, another uid. The ledger is made anew, Entra is not touched.
     let rebuilt = Desired { one_off_name: "causeway-other".into(), ..desired() };
     let planned = plan(&rebuilt, Some(&found), &Ledger::new(), day(1), GRACE);
     assert!(planned.plan.is_empty(), "{:?}", planned.plan);
-    assert_eq!(planned.ledger.unwrap().keys().collect::<Vec<_>>(), ["id-a"]);
+    assert_eq!(planned.ledger.unwrap().into_keys().collect::<Vec<_>>(), [Grant::new("id-a", ROLE)]);
 }
 
 #[test]
@@ -290,158 +290,6 @@ fn a_certificate_that_would_be_replaced_at_once_is_refused() {
     assert_eq!(decided.finding.unwrap().reason, Reason::InvalidSpec);
 }
 
-// Assignments.
-
-fn lines(
-    wanted: &Wanted,
-    present: &[AppRoleAssignment],
-    stored: &Ledger,
-) -> (Vec<String>, Vec<Finding>, Ledger) {
-    let planned = plan_assignments::plan(wanted, &roles(), present, stored, day(0), GRACE);
-    (planned.steps.iter().map(ToString::to_string).collect(), planned.findings, planned.ledger)
-}
-
-#[test]
-fn what_the_spec_no_longer_names_is_taken_away_and_nothing_else() {
-    let present = [
-        assignment("id-a", ROLE),
-        assignment("id-b", ROLE),
-        assignment("id-c", ROLE),
-        assignment("id-b", "role-msiam"),
-    ];
-    let stored = ledger(&[("id-a", "group \"a\""), ("id-b", "group \"b\"")]);
-    let (steps, findings, left) = lines(&wanted(&[("group \"a\"", "id-a")]), &present, &stored);
-    assert_eq!(steps, ["remove the assignment of group \"b\" (id-b)"]);
-    assert!(findings.is_empty());
-    // The entry stays until the call was made.
-    assert_eq!(left, stored);
-}
-
-#[test]
-fn a_principal_that_does_not_resolve_any_more_keeps_its_access() {
-    let present = [assignment("id-a", ROLE), assignment("id-b", ROLE), assignment("stranger", ROLE)];
-    let stored = ledger(&[("id-a", "group \"a\""), ("id-b", "group \"b\"")]);
-    for exclusive in [false, true] {
-        let names = Wanted { exclusive, ..wanted(&[("group \"a\"", "")]) };
-        let (steps, findings, _) = lines(&names, &present, &stored);
-        // The stated removal of b goes ahead; strangers stay, since a might be one of them.
-        assert_eq!(steps, ["remove the assignment of group \"b\" (id-b)"]);
-        assert_eq!(findings[0].reason, Reason::PrincipalNotFound);
-        assert!(findings[0].message.starts_with("group \"a\" does not exist"), "{}", findings[0].message);
-    }
-}
-
-#[test]
-fn exclusive_removes_strangers_after_adding_and_additive_does_not() {
-    let present = [assignment("id-a", "role-msiam"), assignment("stranger", ROLE)];
-    let names = wanted(&[("group \"a\"", "id-a")]);
-    let (steps, _, _) = lines(&names, &present, &Ledger::new());
-    assert_eq!(steps, ["assign group \"a\" (id-a)"]);
-    let (steps, _, _) = lines(&Wanted { exclusive: true, ..names }, &present, &Ledger::new());
-    assert_eq!(
-        steps,
-        [
-            "assign group \"a\" (id-a)",
-            "remove the stranger Group \"id-a\" (id-a)",
-            "remove the stranger Group \"stranger\" (stranger)"
-        ]
-    );
-}
-
-#[test]
-fn access_does_not_move_by_name_alone() {
-    let present = [assignment("old", ROLE)];
-    let stored = ledger(&[("old", "group \"a\"")]);
-    let names = wanted(&[("group \"a\"", "new")]);
-    let (steps, findings, left) = lines(&names, &present, &stored);
-    assert!(steps.is_empty());
-    assert_eq!(
-        (findings[0].reason, findings[0].class),
-        (Reason::PrincipalIdentityChanged, Some(Class::Guarded))
-    );
-    assert_eq!(left, stored);
-    let approved = Wanted { approved: ["new".to_owned()].into(), ..names.clone() };
-    let (steps, findings, left) = lines(&approved, &present, &stored);
-    assert_eq!(steps, ["remove the assignment of group \"a\" (old)", "assign group \"a\" (new)"]);
-    assert!(findings.is_empty());
-    assert!(left.contains_key("new"));
-    // Once it is in the ledger the approval is not needed any more.
-    let (steps, findings, _) = lines(&names, &[assignment("new", ROLE)], &ledger(&[("new", "group \"a\"")]));
-    assert!(steps.is_empty() && findings.is_empty());
-}
-
-#[test]
-fn an_assignment_made_a_moment_ago_is_not_forgotten_before_entra_shows_it() {
-    let young: Ledger =
-        [("id-a".to_owned(), Entry { reference: "group \"a\"".into(), since: day(0) })].into();
-    let (steps, findings, left) = lines(&wanted(&[]), &[], &young);
-    assert!(steps.is_empty());
-    assert_eq!(findings[0].class, Some(Class::Pending));
-    assert_eq!(left, young);
-    let (_, findings, left) = lines(&wanted(&[]), &[], &ledger(&[("id-a", "group \"a\"")]));
-    assert!(findings.is_empty() && left.is_empty());
-}
-
-#[test]
-fn an_assignment_made_anew_is_young_again() {
-    let old = ledger(&[("id-a", "group \"a\"")]);
-    let names = wanted(&[("group \"a\"", "id-a")]);
-    let (steps, _, entered) = lines(&names, &[], &old);
-    assert_eq!(steps, ["assign group \"a\" (id-a)"]);
-    assert!(entered["id-a"].since > old["id-a"].since);
-    // Not in each pass, and not while it is there.
-    assert_eq!(lines(&names, &[], &entered).2, entered);
-    assert_eq!(lines(&names, &[assignment("id-a", ROLE)], &old).2, old);
-}
-
-#[test]
-fn a_name_that_became_an_id_loses_nothing_while_the_id_cannot_be_read() {
-    let stored = ledger(&[("0a1b", "group \"a\"")]);
-    for resolution in [Resolution::Unknown, Resolution::Missing] {
-        let principals = vec![WantedPrincipal { reference: "group 0A1B".into(), resolution }];
-        let wanted = Wanted { exclusive: false, principals, approved: BTreeSet::new() };
-        let (steps, _, left) = lines(&wanted, &[assignment("0a1b", ROLE)], &stored);
-        assert!(steps.is_empty(), "{steps:?}");
-        assert_eq!(left, stored);
-    }
-}
-
-#[test]
-fn the_role_is_found_by_name_or_is_the_only_one() {
-    let step = |roles: Vec<AppRole>| {
-        let planned = plan_assignments::plan(
-            &wanted(&[("group \"a\"", "id-a")]),
-            &roles,
-            &[],
-            &Ledger::new(),
-            day(0),
-            GRACE,
-        );
-        match planned.steps.as_slice() {
-            [Step::Assign { role, .. }] => Ok(role.clone()),
-            _ => Err(planned.findings[0].reason),
-        }
-    };
-    let only = |name: &str| AppRole { display_name: name.into(), ..roles().remove(1) };
-    assert_eq!(step(roles()), Ok(ROLE.into()));
-    assert_eq!(step(vec![]), Ok(super::observed::DEFAULT_ROLE.into()));
-    assert_eq!(step(vec![only("msiam_access")]), Ok("role-msiam".into()));
-    assert_eq!(step(vec![only("x"), only("y")]), Err(Reason::AppRoleNotFound));
-    assert_eq!(step(vec![AppRole { is_enabled: false, ..only("x") }]), Err(Reason::AppRoleNotFound));
-}
-
-#[test]
-fn ambiguous_names_list_all_ids() {
-    let mut names = wanted(&[]);
-    names.principals.push(WantedPrincipal {
-        reference: "group \"a\"".into(),
-        resolution: Resolution::Ambiguous(vec!["id-1".into(), "id-2".into()]),
-    });
-    let (_, findings, _) = lines(&names, &[], &Ledger::new());
-    assert!(findings[0].message.contains("name it by entraObjectId: id-1, id-2"), "{}", findings[0].message);
-    assert_eq!(findings[0].part, Part::Assignments);
-}
-
 // Any world.
 
 fn id() -> impl Strategy<Value = String> {
@@ -493,10 +341,13 @@ prop_compose! {
 }
 
 fn any_ledger() -> impl Strategy<Value = Ledger> {
-    prop::collection::btree_map(id(), (id(), -9i64..1), 0..5).prop_map(|entries| {
+    let role = prop::sample::select(vec![ROLE, "role-msiam", "role-gone", ""]);
+    prop::collection::btree_map((id(), role), (id(), -9i64..1), 0..6).prop_map(|entries| {
         entries
             .into_iter()
-            .map(|(id, (name, age))| (id, Entry { reference: format!("group \"{name}\""), since: day(age) }))
+            .map(|((id, role), (name, age))| {
+                (Grant::new(&id, role), Entry { reference: format!("group \"{name}\""), since: day(age) })
+            })
             .collect()
     })
 }
@@ -534,16 +385,21 @@ proptest! {
         let additive = Wanted { exclusive: false, ..wanted };
         let desired = Desired { assignments: Some(additive.clone()), ..desired() };
         let planned = plan(&desired, Some(&found), &stored, day(0), GRACE);
+        let held = found.assignments.clone().unwrap_or_default();
         for step in &planned.plan.steps {
             match step {
                 Step::Expel { .. } => prop_assert!(false, "additive removes strangers"),
-                Step::Withdraw { principal, who, .. } => {
-                    prop_assert!(stored.contains_key(principal));
-                    // Named and unresolved is an error, never a removal.
+                Step::Withdraw { principal, role, who, .. } => {
+                    let broken = stored.contains_key(&Grant::new(principal, "")) && role == ROLE;
+                    prop_assert!(stored.contains_key(&Grant::new(principal, role)) || broken);
+                    // Named and unresolved is an error, never a removal; unless it is an old role of somebody whom
+                    // another name means, and who has the usable one.
                     let unresolved = additive.principals.iter().any(|p| {
                         p.reference == *who && !matches!(p.resolution, Resolution::Found(_))
                     });
-                    prop_assert!(!unresolved);
+                    let meant = additive.principals.iter().any(|p| p.resolution == Resolution::Found(principal.clone()));
+                    let holds = held.iter().any(|a| a.principal_id == *principal && a.app_role_id == ROLE);
+                    prop_assert!(!unresolved || (meant && holds && role != ROLE));
                 }
                 _ => {}
             }
@@ -556,8 +412,8 @@ proptest! {
         let planned = plan(&desired, Some(&found), &stored, day(0), GRACE);
         let ledger = planned.ledger.unwrap();
         for step in &planned.plan.steps {
-            if let Step::Assign { principal, .. } = step {
-                prop_assert!(ledger.contains_key(principal));
+            if let Step::Assign { principal, role, .. } = step {
+                prop_assert!(ledger.contains_key(&Grant::new(principal, role)));
             }
         }
     }

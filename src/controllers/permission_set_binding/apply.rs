@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::ledger::Ledger;
-use super::observe::Observed;
-use super::principals;
+use super::observe::{Observed, passes};
+use super::turns::Turns;
+use super::{owner, principals};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::Assignment;
 use crate::clients::{CloudError, CloudErrorKind};
 use crate::controllers::context::Context;
+use crate::engine::patience::Sign;
 use crate::engine::plan_assignments::Grant;
 use crate::engine::plan_set::SetStep;
-use crate::engine::tracker::NotNow;
+use crate::engine::tracker::{NotNow, Verb};
 use crate::engine::{Instance, Request, Submitted};
 use crate::problem::Problem;
 use crate::telemetry::Audit;
@@ -58,19 +60,23 @@ struct Hands<'a> {
     turned_away: BTreeSet<String>,
     /// Accounts where AWS denies something.
     denied: BTreeSet<String>,
-    /// The permission set cannot become what it should before somebody does something about it.
-    set_is_stuck: bool,
+    /// What should come before a removal cannot come before somebody does something about it.
+    is_stuck: bool,
+    /// Whose turn it is.
+    turns: Turns,
 }
 
 impl<'a> Hands<'a> {
-    fn new(instance: &'a Instance, audit: &'a Audit) -> Self {
+    fn new(instance: &'a Instance, owner: &str, audit: &'a Audit) -> Self {
+        let (overdue, last_tried) = instance.waited(owner);
         Self {
             instance,
             audit,
             done: Applied::default(),
             turned_away: BTreeSet::new(),
             denied: BTreeSet::new(),
-            set_is_stuck: false,
+            is_stuck: false,
+            turns: Turns::new(overdue, last_tried),
         }
     }
 
@@ -84,7 +90,10 @@ impl<'a> Hands<'a> {
         if self.turned_away.contains(&account) {
             return Go::On;
         }
-        match self.instance.submit(&request, self.audit).await {
+        let overdue = self.turns.overdue.contains(&account);
+        let came = self.instance.submit(&request, overdue, self.audit).await;
+        self.turns.note(&request, &came);
+        match came {
             Submitted::Begun => {
                 match request {
                     Request::Create(_) => self.done.creations += 1,
@@ -116,7 +125,7 @@ impl<'a> Hands<'a> {
     }
 
     async fn remove(&mut self, arn: &str, grants: &BTreeSet<Grant>) {
-        for grant in grants {
+        for grant in self.turns.of_removals(grants) {
             if matches!(self.ask(Request::Delete(assignment(arn, grant))).await, Go::Stop) {
                 break;
             }
@@ -125,10 +134,24 @@ impl<'a> Hands<'a> {
 }
 
 /// Removes assignments that are ours: for a clean-up.
-pub async fn remove(instance: &Instance, audit: &Audit, arn: &str, grants: &BTreeSet<Grant>) -> Applied {
-    let mut hands = Hands::new(instance, audit);
+pub async fn remove(
+    instance: &Instance,
+    owner: &str,
+    audit: &Audit,
+    arn: &str,
+    grants: &BTreeSet<Grant>,
+) -> Applied {
+    let mut hands = Hands::new(instance, owner, audit);
+    note_beginning(instance, owner, grants.iter());
     hands.remove(arn, grants).await;
+    instance.note_waits(owner, &hands.turns.lags(grants), &hands.turns.in_vain);
     hands.done
+}
+
+/// Should the pass be cut off, its removals have waited all the same.
+fn note_beginning<'a>(instance: &Instance, owner: &str, grants: impl Iterator<Item = &'a Grant>) {
+    let stuck = grants.map(|g| (g.account.clone(), Sign::Stuck)).collect();
+    instance.note_waits(owner, &stuck, &BTreeSet::new());
 }
 
 /// Carries out what was planned. What fails stops its own side only; nothing is waited for.
@@ -139,33 +162,50 @@ pub async fn apply(
     audit: &Audit,
     context: &Context,
 ) -> Applied {
-    let mut hands = Hands::new(instance, audit);
+    let owner = owner(object, context);
+    let mut hands = Hands::new(instance, &owner, audit);
+    note_beginning(instance, &owner, observed.waiting().chain(&observed.plan.remove));
     if let Some(arn) = observed.set.arn.clone() {
         hands.remove(&arn, &observed.plan.remove).await;
     }
-
-    let mut open = observed.is_open();
-    if open && !observed.set.steps.is_empty() {
-        open = edit(&mut hands, observed).await;
-    }
-    let Some(arn) = observed.set.arn.clone() else { return hands.done };
-
-    // Before anything is created: what is not in the ledger is not ours.
-    let grants = observed.plan.ledger(&observed.ledger.grants);
-    let pins = principals::pins(&observed.ledger, &observed.subjects, &grants);
-    let ledger = Ledger { set_arn: Some(arn.clone()), pins, grants };
-    if let Err(problem) = ledger.write(object, context).await {
-        hands.done.problem = Some(problem);
-        return hands.done;
-    }
-    observed.ledger = ledger;
-    if !open {
-        if hands.set_is_stuck {
-            // What should come first cannot come until somebody acts: a stated removal does not wait for that.
+    if !bring_about(&mut hands, object, observed, context).await && hands.is_stuck {
+        // What should come first cannot come until somebody acts: a stated removal does not wait for that.
+        if let Some(arn) = observed.set.arn.clone() {
             hands.remove(&arn, &observed.plan.remove_later).await;
         }
-        return hands.done;
     }
+    let being_made: BTreeSet<&str> = observed
+        .assigned
+        .running
+        .iter()
+        .filter(|(grant, verb)| **verb == Verb::Create && observed.desired.contains(*grant))
+        .map(|(grant, _)| grant.account.as_str())
+        .collect();
+    let mut signs = hands.turns.waits(observed.waiting(), &being_made);
+    signs.extend(hands.turns.lags(&observed.plan.remove));
+    instance.note_waits(&owner, &signs, &hands.turns.in_vain);
+    hands.done
+}
+
+/// Ledger, permission set and assignments; false when the assignments could not even be begun with.
+async fn bring_about(
+    hands: &mut Hands<'_>,
+    object: &PermissionSetBinding,
+    observed: &mut Observed,
+    context: &Context,
+) -> bool {
+    // The ledger comes before the mark: a marked set without a ledger is one that lost it.
+    let known = observed.set.arn.is_some();
+    let mut recorded = known && record(hands, object, observed, context).await;
+    let mut open = observed.is_open();
+    if open && !observed.set.steps.is_empty() && (recorded || !known || observed.set.marked) {
+        open = edit(hands, observed).await;
+    }
+    if !known {
+        recorded = record(hands, object, observed, context).await;
+    }
+    // What is not in the ledger is not ours, so nothing is created without it.
+    let Some(arn) = observed.set.arn.clone().filter(|_| recorded && open) else { return false };
 
     for account in observed.set.to_provision() {
         let request = Request::Provision { set_arn: arn.clone(), account };
@@ -173,18 +213,51 @@ pub async fn apply(
             break;
         }
     }
-    for grant in &observed.plan.create {
+    // First where a removal waits for it; last what has failed before.
+    let waited_for: BTreeSet<&str> = observed.plan.remove_later.iter().map(|g| g.account.as_str()).collect();
+    let failed: BTreeSet<&Grant> = observed.failures().map(|(grant, _)| grant).collect();
+    let mut create: Vec<&Grant> = observed.plan.create.iter().collect();
+    create.sort_by_key(|g| (failed.contains(g), !waited_for.contains(g.account.as_str())));
+    for grant in create {
         if matches!(hands.ask(Request::Create(assignment(&arn, grant))).await, Go::Stop) {
             break;
         }
     }
-    // Likewise where AWS denies what should come first.
+    // Where AWS denies what should come first, a stated removal does not wait for it.
     let all = hands.denied.len() >= MOST_TURNED_AWAY;
     let denied = |g: &&Grant| all || hands.denied.contains(&g.account);
     let now: BTreeSet<Grant> = observed.plan.remove_later.iter().filter(denied).cloned().collect();
     hands.turned_away.clear();
     hands.remove(&arn, &now).await;
-    hands.done
+    true
+}
+
+/// Writes the ledger; whether it says now what it must say before anything is made.
+async fn record(
+    hands: &mut Hands<'_>,
+    object: &PermissionSetBinding,
+    observed: &mut Observed,
+    context: &Context,
+) -> bool {
+    let Some(arn) = observed.set.arn.clone().filter(|_| observed.recordable) else { return false };
+    let grants = observed.plan.ledger(&observed.ledger.grants);
+    let ledger = if observed.removals_only {
+        Ledger { grants, ..observed.ledger.clone() }
+    } else {
+        Ledger {
+            set_arn: Some(arn),
+            pins: principals::pins(&observed.ledger, &observed.subjects, &grants),
+            unproven: principals::still_unproven(&observed.ledger, &observed.subjects),
+            grants,
+        }
+    };
+    if let Err(problem) = ledger.write(object, context).await {
+        hands.is_stuck |= !passes(&problem);
+        hands.done.problem.get_or_insert(problem);
+        return false;
+    }
+    observed.ledger = ledger;
+    true
 }
 
 /// Edits the set, and asks anew which accounts that made stale; false when not all went well.
@@ -199,7 +272,7 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
     observed.set.arn = edited.set.as_ref().map(|s| s.set.arn.clone());
     observed.set.state = edited.set;
     if let Some(error) = edited.failure {
-        hands.set_is_stuck = is_lasting(&error);
+        hands.is_stuck |= is_lasting(&error);
         let problem = Problem::from_cloud(error, "edit the permission set");
         observed.set.problem = Some(problem);
         return false;
@@ -212,6 +285,7 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
             true
         }
         Err(e) => {
+            hands.is_stuck |= is_lasting(&e);
             observed.set.problem = Some(Problem::from_cloud(e, "ask which accounts are out of date"));
             false
         }

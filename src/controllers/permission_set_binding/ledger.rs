@@ -17,6 +17,7 @@ use crate::status::Reason;
 
 const SET_ARN: &str = "permissionSetArn";
 const PINS: &str = "principals.json";
+const UNPROVEN: &str = "unproven.json";
 
 /// Whom a principal of the spec means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Ledger {
     pub pins: BTreeMap<String, Pin>,
     /// What is ours.
     pub grants: BTreeSet<Grant>,
+    /// Principals that a person must approve because an earlier ledger was lost, and whom to compare each with.
+    pub unproven: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +97,7 @@ impl Ledger {
                         ledger.pins.insert(pin.principal, Pin { id, external_ids: pin.external_ids });
                     }
                 }
+                UNPROVEN => ledger.unproven = serde_json::from_str(&value).ok()?,
                 other => {
                     let (word, id) = other.split_once('.')?;
                     let principal = PrincipalId { kind: kind(word)?, id: id.to_owned() };
@@ -130,7 +134,17 @@ impl Ledger {
             .collect();
         data.insert(PINS.to_owned(), serde_json::to_string(&pins).expect("strings are always JSON"));
         data.extend(self.set_arn.clone().map(|arn| (SET_ARN.to_owned(), arn)));
+        if !self.unproven.is_empty() {
+            let unproven = serde_json::to_string(&self.unproven).expect("strings are always JSON");
+            data.insert(UNPROVEN.to_owned(), unproven);
+        }
         data
+    }
+
+    /// How the pinned principals are called, by id.
+    #[must_use]
+    pub fn names(&self) -> BTreeMap<PrincipalId, String> {
+        self.pins.iter().map(|(name, pin)| (pin.id.clone(), name.clone())).collect()
     }
 
     /// The ledger of the given permission set: assignments of another one went with it.
@@ -179,6 +193,7 @@ mod tests {
             .into(),
             grants: [grant("111122223333", &id), grant("222233334444", &id), grant("111122223333", &user)]
                 .into(),
+            unproven: [("group \"new\"".to_owned(), "group x on account 1".to_owned())].into(),
         }
     }
 

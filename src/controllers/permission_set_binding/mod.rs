@@ -2,23 +2,34 @@
 
 mod apply;
 mod cleanup;
+mod deadline;
 mod desired;
 mod entra;
+mod evidence;
+#[cfg(test)]
+mod fuzz;
 mod ledger;
 mod observe;
 mod plan;
 mod principals;
 mod resolve;
+mod set_side;
 mod status;
+mod turns;
+mod watcher;
 
 use kube::ResourceExt as _;
 
 use self::apply::Applied;
+use self::deadline::{By, Deadlines};
 use self::ledger::Ledger;
+use self::observe::Goal;
+use self::status::Shown;
+use self::watcher::Watcher;
 use super::context::Context;
 use super::{Cleanup, Managed as _, Next, Outcome, Reconciler, handled_reconcile};
+use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{PermissionSetBinding, PermissionSetBindingStatus};
-use crate::api::{DeletionPolicy, Mode, PlanSummary};
 use crate::problem::Problem;
 use crate::telemetry::Audit;
 
@@ -39,7 +50,7 @@ impl Reconciler for PermissionSetBindingReconciler {
         context: &Context,
     ) -> Outcome<PermissionSetBindingStatus> {
         if object.spec.suspend {
-            return Outcome::settled(status::suspended(object, context.clock.now()));
+            return Outcome::settled(status::suspended(object, None, context.clock.now()));
         }
         match Box::pin(pass(object, context)).await {
             Ok(outcome) => outcome,
@@ -60,26 +71,17 @@ impl Reconciler for PermissionSetBindingReconciler {
         if object.spec.deletion_policy == DeletionPolicy::Retain {
             return Cleanup::Done;
         }
-        if object.spec.mode == Mode::Observe {
-            return cleanup::observing(object, context).await;
+        // Nobody looks at spec.suspend here: a deletion is a stated removal.
+        let federation = resolve::federation(object, context).await;
+        match Watcher::of(object, federation.as_ref().ok(), context.settings.mode) {
+            Some(watcher) => cleanup::observing(object, &watcher, context).await,
+            None => cleanup::clean_up(object, federation, context).await,
         }
-        if mode(object, context) == Mode::Observe {
-            return cleanup::held_back(object, context);
-        }
-        let audit = audit(object, None);
-        Box::pin(cleanup::clean_up(object, &owner(object, context), &audit, context)).await
     }
 }
 
 fn owner(object: &PermissionSetBinding, context: &Context) -> String {
     context.owner_mark(&object.namespace().unwrap_or_default(), &object.name_any())
-}
-
-fn mode(object: &PermissionSetBinding, context: &Context) -> Mode {
-    match (object.spec.mode, context.settings.mode) {
-        (Mode::Enforce, Mode::Enforce) => Mode::Enforce,
-        _ => Mode::Observe,
-    }
 }
 
 fn audit(object: &PermissionSetBinding, plan: Option<String>) -> Audit {
@@ -97,22 +99,40 @@ async fn pass(
     object: &PermissionSetBinding,
     context: &Context,
 ) -> Result<Outcome<PermissionSetBindingStatus>, Problem> {
-    let wanted = desired::desired_set(&object.spec.permission_set, owner(object, context));
-    let resolved = resolve::resolve(object, context, false).await?;
-    resolve::sole_claim(object, &resolved, context).await?;
+    let federation = resolve::federation(object, context).await?;
+    if federation.spec.suspend {
+        let status = status::suspended(object, Some(&federation.name_any()), context.clock.now());
+        return Ok(Outcome::settled(status));
+    }
+    let watcher = Watcher::of(object, Some(&federation), context.settings.mode);
+    let mut resolved = resolve::resolve(federation, context).await?;
     let ledger = Ledger::read(object, context).await?;
+    let goal = match resolve::restraint(object, &mut resolved, &ledger, context).await? {
+        None => Goal {
+            set: desired::desired_set(&object.spec.permission_set, owner(object, context)),
+            removals_only: false,
+            spared: std::collections::BTreeSet::new(),
+        },
+        Some((problem, spared)) => Goal { set: Err(problem), removals_only: true, spared },
+    };
     let instance = &resolved.instance;
-    look_anew_if_asked(object, &ledger, instance).await;
+    let time = Deadlines::new(context.settings.timing.reconcile, !ledger.grants.is_empty());
+    let looked = look_anew_if_asked(object, &ledger, instance);
+    // Somebody who is reading may not let go in time.
+    let _ = tokio::time::timeout_at(time.of(By::Running), looked).await;
 
-    let mut observed = observe::observe(object, wanted, &resolved, ledger, context).await;
+    let mut observed = observe::observe(object, goal, &resolved, ledger, time, context).await?;
     let plan =
         plan::plan(&observed.set.steps, &observed.set.to_provision(), &observed.plan, &observed.names());
-    let (applied, shown) = match mode(object, context) {
-        Mode::Enforce => {
+    let (applied, shown) = match watcher {
+        None => {
             let audit = audit(object, plan.hash());
             (apply::apply(object, &mut observed, instance, &audit, context).await, None)
         }
-        Mode::Observe => (Applied::default(), Some(plan.summary().unwrap_or_default())),
+        Some(watcher) => {
+            let plan = plan.summary().unwrap_or_default();
+            (Applied::default(), Some(Shown { plan, remedy: watcher.remedy() }))
+        }
     };
     Ok(outcome(object, &observed, &applied, shown, context))
 }
@@ -125,9 +145,6 @@ async fn look_anew_if_asked(
 ) {
     let old = object.status.as_ref();
     let asked = handled_reconcile(object) != old.and_then(|s| s.last_handled_reconcile_at.clone());
-    if asked {
-        instance.refresh().await;
-    }
     if asked || old.and_then(|s| s.observed_generation) != object.metadata.generation {
         for arn in
             [old.and_then(|s| s.permission_set_arn.as_ref()), ledger.set_arn.as_ref()].into_iter().flatten()
@@ -135,13 +152,16 @@ async fn look_anew_if_asked(
             instance.forgive(arn);
         }
     }
+    if asked {
+        instance.refresh().await;
+    }
 }
 
 fn outcome(
     object: &PermissionSetBinding,
     observed: &observe::Observed,
     applied: &Applied,
-    shown: Option<PlanSummary>,
+    shown: Option<Shown>,
     context: &Context,
 ) -> Outcome<PermissionSetBindingStatus> {
     let timing = &context.settings.timing;

@@ -2,39 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::deadline::{By, Deadlines, in_time, late, read_in_time};
 use super::entra::Directory;
+use super::evidence;
 use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
-use super::{desired, resolve};
+use super::resolve::{self, Resolved};
+use super::set_side::SetSide;
+use super::{desired, owner};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::PrincipalId;
-use crate::clients::aws::permission_sets::SetEdit;
 use crate::controllers::context::Context;
 use crate::engine::plan_assignments::{AssignmentPlan, Facts, Grant, plan_assignments};
-use crate::engine::plan_set::{DesiredSet, ObservedSet, Refusal, SetStep, plan_set};
+use crate::engine::plan_set::DesiredSet;
 use crate::engine::tracker::Verb;
-use crate::engine::{Assigned, FailedWork};
+use crate::engine::{Assigned, FailedWork, Instance};
 use crate::problem::{Class, Problem};
-use crate::status::Reason;
-
-/// The permission set, and what is to be done about it.
-#[derive(Debug, Default)]
-pub struct SetSide {
-    /// Its ARN, as far as it is known.
-    pub arn: Option<String>,
-    /// The set as it is.
-    pub state: Option<ObservedSet>,
-    /// What is to be done.
-    pub steps: Vec<SetStep>,
-    /// Why nothing may be done, or what went wrong.
-    pub problem: Option<Problem>,
-    /// Accounts whose role is older than the set; with edits planned, those that will be.
-    pub stale: BTreeSet<String>,
-    /// Accounts that are being provisioned.
-    pub provisioning: BTreeSet<String>,
-    /// Accounts that could not be provisioned.
-    pub failed: BTreeMap<String, FailedWork>,
-}
 
 /// The accounts of the spec.
 #[derive(Debug, Default)]
@@ -49,6 +32,16 @@ pub struct AccountSide {
     pub problem: Option<Problem>,
 }
 
+/// What a pass is about.
+pub struct Goal {
+    /// The permission set as it should be, or why nothing may be done about it.
+    pub set: Result<DesiredSet, Problem>,
+    /// Nothing but stated removals.
+    pub removals_only: bool,
+    /// What may not be removed, because it is also in the ledger of another binding.
+    pub spared: BTreeSet<Grant>,
+}
+
 /// Everything that was read, and what follows from it.
 #[derive(Debug)]
 pub struct Observed {
@@ -60,54 +53,70 @@ pub struct Observed {
     pub accounts: AccountSide,
     /// The ledger, of the set as it is.
     pub ledger: Ledger,
+    /// Whether the ledger may be written: not as long as it is lost and nobody has looked what speaks for it.
+    pub recordable: bool,
+    /// Nothing but stated removals.
+    pub removals_only: bool,
     /// What is known about the assignments.
     pub assigned: Assigned,
     /// What should exist, as far as it can.
     pub desired: BTreeSet<Grant>,
     /// What of the ledger is wanted no more.
     pub stated: BTreeSet<Grant>,
+    /// What of the ledger may be wanted no more: somebody could not be looked up who may be meant by it.
+    pub unsure: BTreeSet<Grant>,
+    /// Accounts where removals have waited long enough.
+    pub overdue: BTreeSet<String>,
     /// What is to be done about the assignments.
     pub plan: AssignmentPlan,
     /// Why it is not known what runs in AWS.
     pub work: Option<Problem>,
 }
 
-/// Reads everything. One side's trouble does not keep the others from being read.
+/// Reads everything. One side's trouble does not keep the others from being read, and none takes the whole pass.
+///
+/// # Errors
+/// Only while the ledger is lost, so that there is nothing that could be removed: what speaks for the principals could
+/// not be read.
 pub async fn observe(
     object: &PermissionSetBinding,
-    wanted: Result<DesiredSet, Problem>,
-    resolved: &resolve::Resolved,
+    goal: Goal,
+    resolved: &Resolved,
     ledger: Ledger,
+    time: Deadlines,
     context: &Context,
-) -> Observed {
+) -> Result<Observed, Problem> {
     let instance = &resolved.instance;
-    let settled = instance.settle().await;
-    let work = settled.err().map(|e| Problem::from_cloud(e, "look at what runs in AWS"));
+    let work = read_in_time(time.of(By::Running), "look at what runs in AWS", instance.settle()).await.err();
 
     let named = desired::accounts(object);
-    let guard = resolve::guard(&resolved.federation, &named).err();
-    let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
-    let set = match wanted {
-        Ok(wanted) => set_side(&wanted, resolved, &ledger, hint.as_deref(), guard).await,
-        // Stated removals go on with what the ledger knows.
-        Err(problem) => SetSide { arn: ledger.set_arn.clone(), problem: Some(problem), ..SetSide::default() },
-    };
-    let ledger = match &set.arn {
+    let lost = ledger.set_arn.is_none();
+    let set = read_set(object, goal.set, resolved, &ledger, &named, time).await;
+    let mut ledger = match &set.arn {
         Some(arn) => ledger.of_set(arn),
         // No set, no assignments.
         None => Ledger { set_arn: None, grants: BTreeSet::new(), ..ledger },
     };
     let mut directory = Directory::new(context, &resolved.federation);
-    let subjects = principals::standings(object, &ledger, instance, &mut directory).await;
-    let accounts = account_side(named, resolved).await;
-
-    let desired = wanted_grants(&subjects, &accounts);
-    let stated = principals::stated(&ledger.grants, &subjects, &accounts.named);
-    let concerned = concerned(&subjects, &ledger);
+    let until = time.of(By::Principals);
+    let mut subjects = principals::standings(object, &ledger, instance, &mut directory, until).await;
+    let accounts = account_side(named, resolved, time).await;
     let places: BTreeSet<String> =
         accounts.named.iter().cloned().chain(ledger.grants.iter().map(|g| g.account.clone())).collect();
+    if let Some(arn) = set.arn.as_ref().filter(|_| lost && set.marked) {
+        let weighed = evidence::weigh(subjects, arn, &places, instance);
+        (subjects, ledger.unproven) = in_time(time.of(By::Assignments), evidence::DOING, weighed).await?;
+    }
+
+    let (overdue, _) = instance.waited(&owner(object, context));
+    let desired = wanted_grants(&subjects, &accounts);
+    let (stated, unsure) = principals::stated(&ledger, &subjects, &accounts.named, &overdue);
+    let stated = stated.difference(&goal.spared).cloned().collect();
+    let concerned = concerned(&subjects, &ledger);
 
     let mut observed = Observed {
+        recordable: !lost || set.state.is_some() || set.problem.is_none(),
+        removals_only: goal.removals_only,
         set,
         subjects,
         accounts,
@@ -115,27 +124,33 @@ pub async fn observe(
         assigned: Assigned::default(),
         desired,
         stated,
+        unsure,
+        overdue,
         plan: AssignmentPlan::default(),
         work,
     };
-    if let Some(arn) = observed.set.arn.clone() {
-        observed.assigned = instance.assigned(&arn, &concerned, &places).await;
-    }
-    observed.plan = plan_assignments(&observed.facts());
-    let verbs = observed.verbs();
-    if instance.must_learn(&verbs) {
-        // Something is to be done for the first time since the start: it may have been done just before it.
-        // What could not be learnt may not begin; the rest goes on.
-        if let Err(e) = instance.learn(&verbs).await {
-            observed.work.get_or_insert_with(|| Problem::from_cloud(e, "look at what AWS did a moment ago"));
-        }
-        if let Some(arn) = observed.set.arn.clone() {
-            observed.assigned = instance.assigned(&arn, &concerned, &places).await;
-            observed.set.recall(instance);
-        }
-        observed.plan = plan_assignments(&observed.facts());
-    }
-    observed
+    observed.read_assignments(instance, &concerned, &places, time).await;
+    Ok(observed)
+}
+
+async fn read_set(
+    object: &PermissionSetBinding,
+    wanted: Result<DesiredSet, Problem>,
+    resolved: &Resolved,
+    ledger: &Ledger,
+    named: &BTreeSet<String>,
+    time: Deadlines,
+) -> SetSide {
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(problem) => return SetSide::closed(ledger, problem),
+    };
+    let guard = resolve::guard(&resolved.federation, named).err();
+    let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
+    let reading = SetSide::read(&wanted, &resolved.instance, ledger, hint.as_deref(), guard);
+    tokio::time::timeout_at(time.of(By::Set), reading)
+        .await
+        .unwrap_or_else(|_| SetSide::closed(ledger, late("read the permission set")))
 }
 
 /// Everybody whose assignments must be read.
@@ -145,96 +160,21 @@ fn concerned(subjects: &[Subject], ledger: &Ledger) -> BTreeSet<PrincipalId> {
 }
 
 fn wanted_grants(subjects: &[Subject], accounts: &AccountSide) -> BTreeSet<Grant> {
-    // Accounts that could not be looked up are kept as they are.
-    let targets = if accounts.problem.is_some() { &accounts.named } else { &accounts.active };
     let bound = subjects.iter().filter_map(|s| match &s.standing {
         Standing::Bound(pin) => Some(&pin.id),
         _ => None,
     });
     bound
         .flat_map(|id| {
-            targets.iter().map(|account| Grant { account: account.clone(), principal: id.clone() })
+            accounts.targets().iter().map(|account| Grant { account: account.clone(), principal: id.clone() })
         })
         .collect()
 }
 
-async fn set_side(
-    wanted: &DesiredSet,
-    resolved: &resolve::Resolved,
-    ledger: &Ledger,
-    hint: Option<&str>,
-    guard: Option<Problem>,
-) -> SetSide {
-    const DOING: &str = "read the permission set";
-    let instance = &resolved.instance;
-    let mut side = SetSide::default();
-    match instance.observe_set(wanted, hint.or(ledger.set_arn.as_deref())).await {
-        Ok(state) => {
-            side.arn = state.as_ref().map(|s| s.set.arn.clone());
-            side.state = state;
-        }
-        Err((e, arn)) => {
-            // Stated removals go on with what the ledger knows.
-            side.arn = arn.or_else(|| ledger.set_arn.clone());
-            side.problem = Some(Problem::from_cloud(e, DOING));
-            return side;
-        }
-    }
-    match plan_set(wanted, side.state.as_ref()) {
-        Ok(steps) => side.steps = steps,
-        Err(refusal) => {
-            side.problem = Some(refused(&wanted.name, &refusal));
-            // A set that is not ours holds nothing of ours, unless it only lost its mark: what the ledger has of it
-            // is still ours to remove.
-            if refusal != Refusal::NotAdopted || ledger.set_arn != side.arn {
-                side.arn = None;
-            }
-            return side;
-        }
-    }
-    if let Some(guard) = guard {
-        side.steps.clear();
-        side.problem = Some(guard);
-        return side;
-    }
-    if let Some(arn) = side.arn.clone() {
-        let edits =
-            side.steps.iter().any(|s| !matches!(s, SetStep::Edit(SetEdit::Tag(_) | SetEdit::Untag(_))));
-        let stale = match edits {
-            true => instance.provisioned_accounts(&arn).await,
-            false => instance.stale_accounts(&arn).await,
-        };
-        match stale {
-            Ok(stale) => side.stale = stale,
-            Err(e) => side.problem = Some(Problem::from_cloud(e, "ask which accounts are out of date")),
-        }
-        side.recall(instance);
-    }
-    side
-}
-
-fn refused(name: &str, refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::OwnedByOther(owner) => Problem::new(
-            Class::Guarded,
-            Reason::OwnedByOther,
-            format!(
-                "permission set {name} belongs to {owner} (its tag causeway.dev/owner): choose another name, or delete that owner's binding first"
-            ),
-        ),
-        Refusal::NotAdopted => Problem::new(
-            Class::Guarded,
-            Reason::NotAdopted,
-            format!(
-                "permission set {name} exists and carries nobody's mark: set spec.permissionSet.adopt to true to take it over, or choose another name"
-            ),
-        ),
-    }
-}
-
-async fn account_side(named: BTreeSet<String>, resolved: &resolve::Resolved) -> AccountSide {
+async fn account_side(named: BTreeSet<String>, resolved: &Resolved, time: Deadlines) -> AccountSide {
     let mut side = AccountSide { named, ..AccountSide::default() };
-    match resolved.instance.accounts().await {
+    let reading = resolved.instance.accounts();
+    match read_in_time(time.of(By::Accounts), "list the organization's accounts", reading).await {
         Ok(known) => {
             for account in &side.named {
                 match known.get(account) {
@@ -244,49 +184,100 @@ async fn account_side(named: BTreeSet<String>, resolved: &resolve::Resolved) -> 
                 }
             }
         }
-        Err(e) => side.problem = Some(Problem::from_cloud(e, "list the organization's accounts")),
+        Err(problem) => side.problem = Some(problem),
     }
     side
 }
 
-impl SetSide {
-    /// What runs and what failed, as of now.
-    pub fn recall(&mut self, instance: &crate::engine::Instance) {
-        if let Some(arn) = &self.arn {
-            (self.provisioning, self.failed) = instance.provisionings(arn);
-            self.failed.retain(|account, _| self.stale.contains(account));
-        }
-    }
-
-    /// Whether an account is out of date for another reason than a failure that rests.
+impl AccountSide {
+    /// The accounts that should have assignments. Those that could not be looked up are kept as they are.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
-        !self.provisioning.is_empty() || !self.to_provision().is_empty()
-    }
-
-    /// Accounts that can be provisioned now.
-    #[must_use]
-    pub fn to_provision(&self) -> BTreeSet<String> {
-        let rests = |a: &String| self.failed.get(a).is_some_and(|f| !f.rest.is_zero());
-        self.stale.iter().filter(|a| !rests(a) && !self.provisioning.contains(*a)).cloned().collect()
+    pub const fn targets(&self) -> &BTreeSet<String> {
+        if self.problem.is_some() { &self.named } else { &self.active }
     }
 }
 
+/// Whether it passes without anybody doing anything about it, as far as one can tell.
+#[must_use]
+pub const fn passes(problem: &Problem) -> bool {
+    matches!(problem.class, Class::Transient | Class::Throttled | Class::Conflict | Class::Pending)
+}
+
 impl Observed {
+    async fn read_assignments(
+        &mut self,
+        instance: &Instance,
+        concerned: &BTreeSet<PrincipalId>,
+        places: &BTreeSet<String>,
+        time: Deadlines,
+    ) {
+        const DOING: &str = "look at what AWS did a moment ago";
+        if let Some(arn) = self.set.arn.clone() {
+            self.assigned = instance.assigned(&arn, concerned, places, time.of(By::Assignments)).await;
+        }
+        self.plan = plan_assignments(&self.facts());
+        let verbs = self.verbs();
+        if !instance.must_learn(&verbs) {
+            return;
+        }
+        // Something is to be done for the first time since the start: it may have been done just before it. What
+        // could not be learnt may not begin; the rest goes on.
+        if let Err(problem) = read_in_time(time.of(By::Past), DOING, instance.learn(&verbs)).await {
+            self.work.get_or_insert(problem);
+        }
+        if let Some(arn) = self.set.arn.clone() {
+            self.assigned = instance.assigned(&arn, concerned, places, time.of(By::Past)).await;
+            self.set.recall(instance);
+        }
+        self.plan = plan_assignments(&self.facts());
+    }
+
     /// What decides about assignments.
     #[must_use]
     pub fn facts(&self) -> Facts {
-        Facts {
-            desired: self.desired.clone(),
+        let facts = Facts {
             observed: self.assigned.observed.clone(),
             unread: self.assigned.unread.keys().cloned().collect(),
             ledger: self.ledger.grants.clone(),
             stated: self.stated.clone(),
             running: self.assigned.running.keys().cloned().collect(),
             failed: self.failures().map(|(grant, work)| (grant.clone(), work.rest.is_zero())).collect(),
+            awaited: self.assigned.awaited.clone(),
             settled: self.work.is_none(),
-            open: self.is_open(),
+            overdue: self.overdue.clone(),
+            ..Facts::default()
+        };
+        if self.removals_only {
+            return facts;
         }
+        let mut problems = self.set.problem.iter().chain(&self.accounts.problem);
+        let soon = problems.all(passes);
+        Facts {
+            desired: self.desired.clone(),
+            open: self.is_open(),
+            soon,
+            expected: if soon { self.expected() } else { BTreeSet::new() },
+            ..facts
+        }
+    }
+
+    /// Accounts where somebody may come who could not be looked up just now.
+    fn expected(&self) -> BTreeSet<String> {
+        let unknown = |s: &&Subject| !s.absent && matches!(&s.standing, Standing::Unknown(p) if passes(p));
+        let unknown: Vec<Option<&PrincipalId>> =
+            self.subjects.iter().filter(unknown).map(Subject::holder).collect();
+        let is_there = |account: &String, id: &PrincipalId| {
+            let grant = Grant { account: account.clone(), principal: id.clone() };
+            let unread = self.assigned.unread.contains_key(id) && self.ledger.grants.contains(&grant);
+            unread || self.assigned.observed.contains(&grant)
+        };
+        let comes = |account: &&String| unknown.iter().any(|id| id.is_none_or(|id| !is_there(account, id)));
+        self.accounts.targets().iter().filter(comes).cloned().collect()
+    }
+
+    /// What would be removed, were it not for what should come before or for somebody who could not be looked up.
+    pub fn waiting(&self) -> impl Iterator<Item = &Grant> {
+        self.plan.remove_later.iter().chain(&self.unsure)
     }
 
     /// Whether anybody may get the set.
@@ -299,7 +290,9 @@ impl Observed {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let plan = &self.plan;
-        let leaving = !plan.remove.is_empty() || !plan.remove_later.is_empty();
+        let unread = &self.assigned.unread;
+        let awaited = self.assigned.awaited.iter().any(|g| !unread.contains_key(&g.principal));
+        let leaving = !plan.remove.is_empty() || !plan.remove_later.is_empty() || awaited;
         let coming = self.is_open() && (!plan.create.is_empty() || self.set.is_busy());
         !self.assigned.running.is_empty() || leaving || coming
     }
@@ -331,8 +324,7 @@ impl Observed {
     /// How principals are called, by id.
     #[must_use]
     pub fn names(&self) -> BTreeMap<PrincipalId, String> {
-        let pinned = self.ledger.pins.iter().map(|(name, pin)| (pin.id.clone(), name.clone()));
         let held = self.subjects.iter().filter_map(|s| Some((s.holder()?.clone(), s.name.clone())));
-        pinned.chain(held).collect()
+        self.ledger.names().into_iter().chain(held).collect()
     }
 }

@@ -20,6 +20,8 @@ pub enum Step {
     Create(String),
     /// Remove an assignment once those that follow it on the account exist.
     RemoveThen(String),
+    /// Delete the permission set.
+    DeleteSet(String),
 }
 
 impl std::fmt::Display for Step {
@@ -30,6 +32,7 @@ impl std::fmt::Display for Step {
             Self::Provision(account) => write!(f, "provision account {account}"),
             Self::Create(grant) => write!(f, "create assignment of {grant}"),
             Self::RemoveThen(grant) => write!(f, "then remove assignment of {grant}"),
+            Self::DeleteSet(name) => write!(f, "delete permission set {name}"),
         }
     }
 }
@@ -43,16 +46,30 @@ pub fn plan(
     assignments: &AssignmentPlan,
     names: &BTreeMap<PrincipalId, String>,
 ) -> Plan<Step> {
-    let say = |grant: &Grant| {
-        let who = names.get(&grant.principal).cloned().unwrap_or_else(|| grant.principal.to_string());
-        format!("{who} on account {}", grant.account)
-    };
+    let say = |grant: &Grant| say(grant, names);
     let mut steps: Vec<Step> = assignments.remove.iter().map(|g| Step::Remove(say(g))).collect();
     steps.extend(set.iter().cloned().map(Step::Set));
     steps.extend(provision.iter().cloned().map(Step::Provision));
     steps.extend(assignments.create.iter().map(|g| Step::Create(say(g))));
     steps.extend(assignments.remove_later.iter().map(|g| Step::RemoveThen(say(g))));
     Plan { steps }
+}
+
+/// The steps of a deletion: the assignments, and then the set, where that is ours (contract aws 1.7).
+#[must_use]
+pub fn clean_up(
+    assignments: &BTreeSet<Grant>,
+    set: Option<&str>,
+    names: &BTreeMap<PrincipalId, String>,
+) -> Plan<Step> {
+    let mut steps: Vec<Step> = assignments.iter().map(|g| Step::Remove(say(g, names))).collect();
+    steps.extend(set.map(|name| Step::DeleteSet(name.to_owned())));
+    Plan { steps }
+}
+
+fn say(grant: &Grant, names: &BTreeMap<PrincipalId, String>) -> String {
+    let who = names.get(&grant.principal).cloned().unwrap_or_else(|| grant.principal.to_string());
+    format!("{who} on account {}", grant.account)
 }
 
 #[cfg(test)]
@@ -83,5 +100,17 @@ mod tests {
             ]
         );
         assert_ne!(plan.hash(), None);
+    }
+
+    #[test]
+    fn a_deletion_takes_the_set_last_and_only_when_it_is_ours() {
+        let who = PrincipalId { kind: PrincipalKind::Group, id: "a".into() };
+        let grants = [Grant { account: "1".into(), principal: who.clone() }].into();
+        let names = [(who, "group \"x\"".to_owned())].into();
+        let lines = |plan: Plan<Step>| plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let remove = "remove assignment of group \"x\" on account 1";
+        assert_eq!(lines(clean_up(&grants, Some("Set"), &names)), [remove, "delete permission set Set"]);
+        assert_eq!(lines(clean_up(&grants, None, &names)), [remove]);
+        assert_eq!(clean_up(&BTreeSet::new(), None, &names).hash(), None, "no plan, no write");
     }
 }

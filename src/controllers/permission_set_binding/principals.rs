@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
+use tokio::time::Instant;
 
+use super::deadline::{in_time, late};
 use super::entra::Directory;
 use super::ledger::{Ledger, Pin};
 use crate::api::annotations;
@@ -34,6 +36,14 @@ pub enum Standing {
 pub struct Subject {
     /// As messages name it.
     pub name: String,
+    /// Group or user.
+    pub kind: PrincipalKind,
+    /// Its object id in Entra, when the spec names it by that.
+    pub object_id: Option<String>,
+    /// A person vouches for whoever carries the name: by approval, or for all times.
+    pub vouched: bool,
+    /// The identity store was asked and does not have it.
+    pub absent: bool,
     /// Whom it meant when it was bound first.
     pub pinned: Option<Pin>,
     /// How it stands.
@@ -49,39 +59,101 @@ impl Subject {
             _ => self.pinned.as_ref().map(|p| &p.id),
         }
     }
+
+    /// Whether a principal that was not looked up can be that one.
+    fn may_mean(&self, id: &PrincipalId, ledger: &Ledger) -> bool {
+        let pins = ledger.pins.values().filter(|p| p.id == *id && !p.external_ids.is_empty());
+        let is_another = |object_id: &String| {
+            pins.clone().any(|p| !p.external_ids.iter().any(|e| e.eq_ignore_ascii_case(object_id)))
+        };
+        self.kind == id.kind && !self.object_id.as_ref().is_some_and(is_another)
+    }
 }
 
-/// Finds out how all principals of a binding stand. What cannot be found out about one does not touch the others.
+/// Finds out how all principals of a binding stand. What cannot be found out about one does not touch the others, and
+/// what is not answered in time is not waited for.
 pub async fn standings(
     object: &PermissionSetBinding,
     ledger: &Ledger,
     instance: &Instance,
     directory: &mut Directory<'_>,
+    until: Instant,
 ) -> Vec<Subject> {
-    let approved: BTreeSet<String> = object
-        .annotations()
-        .get(annotations::APPROVE_PRINCIPAL)
-        .map(|ids| ids.split([',', ' ']).filter(|id| !id.is_empty()).map(str::to_owned).collect())
-        .unwrap_or_default();
+    let approved = approved(object);
     let mut subjects: Vec<Subject> = Vec::new();
+    let mut missing: Vec<Principal> = Vec::new();
     for bound in &object.spec.principals {
-        let principal = Principal { group: bound.group.clone(), user: bound.user.clone() };
+        let principal = principal(bound);
         let name = principal.to_string();
         if subjects.iter().any(|s| s.name == name) {
             continue;
         }
-        let pinned = pinned(ledger, &principal);
-        let standing = match find(&principal, pinned.as_ref(), instance, directory).await {
+        let mut subject = subject(ledger, bound, &principal, name);
+        let found = find(&principal, subject.pinned.as_ref(), instance, directory);
+        match in_time(until, STORE, found).await {
+            Err(problem) => subject.standing = Standing::Unknown(problem),
+            Ok(Some(found)) => meet(&mut subject, bound, ledger, found, &approved),
+            Ok(None) => {
+                subject.absent = true;
+                missing.push(principal);
+            }
+        }
+        subjects.push(subject);
+    }
+    // Why somebody is missing comes last: Entra's trouble is none for those who are there.
+    for principal in missing {
+        let standing = match in_time(until, ENTRA, directory.standing(&principal)).await {
+            Ok((reason, message)) => Standing::Waiting(reason, message),
             Err(problem) => Standing::Unknown(problem),
-            Ok(Some(found)) => judge(&name, bound, pinned.as_ref(), found, &approved),
-            Ok(None) => match directory.standing(&principal).await {
-                Ok((reason, message)) => Standing::Waiting(reason, message),
-                Err(problem) => Standing::Unknown(problem),
-            },
         };
-        subjects.push(Subject { name, pinned, standing });
+        let name = principal.to_string();
+        if let Some(subject) = subjects.iter_mut().find(|s| s.name == name) {
+            subject.standing = standing;
+        }
     }
     subjects
+}
+
+const STORE: &str = "look the principal up in the identity store";
+const ENTRA: &str = "look the principal up in Entra";
+
+fn principal(bound: &BoundPrincipal) -> Principal {
+    Principal { group: bound.group.clone(), user: bound.user.clone() }
+}
+
+/// A principal before anybody has looked for it.
+fn subject(ledger: &Ledger, bound: &BoundPrincipal, principal: &Principal, name: String) -> Subject {
+    Subject {
+        kind: if bound.user.is_some() { PrincipalKind::User } else { PrincipalKind::Group },
+        object_id: object_id(principal).map(str::to_owned),
+        vouched: bound.on_recreate == OnRecreate::Rebind,
+        absent: false,
+        pinned: pinned(ledger, principal),
+        standing: Standing::Unknown(late(STORE)),
+        name,
+    }
+}
+
+/// The object that carries the name now.
+fn meet(
+    subject: &mut Subject,
+    bound: &BoundPrincipal,
+    ledger: &Ledger,
+    found: (PrincipalKind, StoredPrincipal),
+    approved: &BTreeSet<String>,
+) {
+    subject.vouched |= approved.contains(&found.1.id);
+    let stranger = ledger.unproven.get(&subject.name).map(String::as_str);
+    subject.standing = judge(&subject.name, bound, subject.pinned.as_ref(), stranger, found, approved);
+}
+
+/// The ids that a person approved.
+fn approved(object: &PermissionSetBinding) -> BTreeSet<String> {
+    object
+        .annotations()
+        .get(annotations::APPROVE_PRINCIPAL)
+        .map(|ids| ids.split([',', ' ']).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 /// The principals that are in the identity store, without asking why the others are not.
@@ -96,12 +168,11 @@ pub async fn bound(
 ) -> Result<Vec<Subject>, Problem> {
     let mut subjects = Vec::new();
     for bound in &object.spec.principals {
-        let principal = Principal { group: bound.group.clone(), user: bound.user.clone() };
-        let name = principal.to_string();
-        let pinned = pinned(ledger, &principal);
-        if let Some(found) = find(&principal, pinned.as_ref(), instance, directory).await? {
-            let standing = judge(&name, bound, pinned.as_ref(), found, &BTreeSet::new());
-            subjects.push(Subject { name, pinned, standing });
+        let principal = principal(bound);
+        let mut subject = subject(ledger, bound, &principal, principal.to_string());
+        if let Some(found) = find(&principal, subject.pinned.as_ref(), instance, directory).await? {
+            meet(&mut subject, bound, ledger, found, &BTreeSet::new());
+            subjects.push(subject);
         }
     }
     Ok(subjects)
@@ -129,8 +200,7 @@ async fn find(
     instance: &Instance,
     directory: &mut Directory<'_>,
 ) -> Result<Option<(PrincipalKind, StoredPrincipal)>, Problem> {
-    const DOING: &str = "look the principal up in the identity store";
-    let cloud = |e| Problem::from_cloud(e, DOING);
+    let cloud = |e| Problem::from_cloud(e, STORE);
     let store = instance.identity_store();
     let group = |found: Option<StoredPrincipal>| found.map(|g| (PrincipalKind::Group, g));
     let user = |found: Option<StoredPrincipal>| found.map(|u| (PrincipalKind::User, u));
@@ -174,17 +244,24 @@ fn has_external_id(principal: &StoredPrincipal, id: &str) -> bool {
 
 /// Whether the object that was found is the one that was meant. The same object of the identity provider is, under
 /// whatever id the store keeps it; so is the same object of the store, unless the identity provider has given it to
-/// somebody else.
+/// somebody else. Without a pin the name alone must do, unless the ledger was lost and `stranger` may be who was meant.
 fn judge(
     name: &str,
     bound: &BoundPrincipal,
     pinned: Option<&Pin>,
+    stranger: Option<&str>,
     (kind, found): (PrincipalKind, StoredPrincipal),
     approved: &BTreeSet<String>,
 ) -> Standing {
     let external_ids: BTreeSet<String> = found.external_ids.into_iter().map(|e| e.id).collect();
     let mut now = Pin { id: PrincipalId { kind, id: found.id }, external_ids };
-    let Some(before) = pinned else { return Standing::Bound(now) };
+    let wanted = bound.on_recreate == OnRecreate::Rebind || approved.contains(&now.id.id);
+    let Some(before) = pinned else {
+        return match stranger.filter(|_| !wanted) {
+            Some(stranger) => Standing::Changed(unproven(name, &now.id, stranger)),
+            None => Standing::Bound(now),
+        };
+    };
     let same_object = before.id == now.id;
     let shared = before.external_ids.intersection(&now.external_ids).next().is_some();
     let comparable = !before.external_ids.is_empty() && !now.external_ids.is_empty();
@@ -192,7 +269,6 @@ fn judge(
     if same && now.external_ids.is_empty() {
         now.external_ids.clone_from(&before.external_ids);
     }
-    let wanted = bound.on_recreate == OnRecreate::Rebind || approved.contains(&now.id.id);
     if same || wanted {
         return Standing::Bound(now);
     }
@@ -203,6 +279,28 @@ fn judge(
         annotations::APPROVE_PRINCIPAL,
         now.id.id
     ))
+}
+
+/// What is said of a principal for whom only its name speaks.
+#[must_use]
+pub fn unproven(name: &str, id: &PrincipalId, stranger: &str) -> String {
+    format!(
+        "{name} has no assignment of the permission set as {}, but {stranger} has one and is nobody whom the spec means, and the ledger that told whom the names meant is lost: compare the two in the identity store; if {name} may have the access, annotate the binding with {}={}",
+        id.id,
+        annotations::APPROVE_PRINCIPAL,
+        id.id
+    )
+}
+
+/// The principals that still need a person's word.
+#[must_use]
+pub fn still_unproven(ledger: &Ledger, subjects: &[Subject]) -> BTreeMap<String, String> {
+    let open = |name: &str| {
+        subjects
+            .iter()
+            .any(|s| s.name == name && !matches!(s.standing, Standing::Bound(_)) && s.pinned.is_none())
+    };
+    ledger.unproven.iter().filter(|(name, _)| open(name)).map(|(n, s)| (n.clone(), s.clone())).collect()
 }
 
 /// The pins to keep: whom the principals mean now, or meant; and those of principals that are gone from the spec, as
@@ -223,18 +321,29 @@ pub fn pins(ledger: &Ledger, subjects: &[Subject], left: &BTreeSet<Grant>) -> BT
 }
 
 /// What of the ledger the spec no longer asks for: its account is out of the spec, or its principal is. A principal
-/// that does not resolve keeps what it has; and when one could not be looked up that was never pinned, nobody can
-/// say whose an entry is.
+/// that does not resolve keeps what it has. Second, what nobody can say that of: one could not be looked up that was
+/// never pinned, and it may be who has the entry. That is not waited for without end either: once a removal is overdue
+/// on its account, the spec as it is written counts.
 #[must_use]
 pub fn stated(
-    ledger: &BTreeSet<Grant>,
+    ledger: &Ledger,
     subjects: &[Subject],
     accounts: &BTreeSet<String>,
-) -> BTreeSet<Grant> {
+    overdue: &BTreeSet<String>,
+) -> (BTreeSet<Grant>, BTreeSet<Grant>) {
     let holders: BTreeSet<&PrincipalId> = subjects.iter().filter_map(Subject::holder).collect();
-    let uncertain = subjects.iter().any(|s| s.pinned.is_none() && matches!(s.standing, Standing::Unknown(_)));
-    let out = |g: &&Grant| !accounts.contains(&g.account) || (!holders.contains(&g.principal) && !uncertain);
-    ledger.iter().filter(out).cloned().collect()
+    let unknown: Vec<&Subject> = subjects
+        .iter()
+        .filter(|s| s.pinned.is_none() && !s.absent && matches!(s.standing, Standing::Unknown(_)))
+        .collect();
+    let unsure = |g: &Grant| {
+        accounts.contains(&g.account)
+            && !overdue.contains(&g.account)
+            && unknown.iter().any(|s| s.may_mean(&g.principal, ledger))
+    };
+    let out = |g: &&Grant| !accounts.contains(&g.account) || !holders.contains(&g.principal);
+    let (unsure, stated) = ledger.grants.iter().filter(out).cloned().partition(unsure);
+    (stated, unsure)
 }
 
 /// The problem that a principal's standing is to the binding as a whole, if it is one.

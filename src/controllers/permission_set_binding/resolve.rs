@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use kube::{Api, ResourceExt as _, api::ListParams};
 
+use super::ledger::Ledger;
 use crate::api::v1alpha1::{IdentityFederation, ManagementAccount, PermissionSetBinding};
 use crate::controllers::context::Context;
 use crate::engine::Instance;
+use crate::engine::plan_assignments::Grant;
 use crate::problem::{Class, Problem};
 use crate::status::{Reason, condition};
 
@@ -18,6 +20,8 @@ pub struct Resolved {
     pub instance: Instance,
     /// The instance's ARN.
     pub instance_arn: String,
+    /// Why nothing may be given through the federation now. What it had found out before is enough to remove.
+    pub not_ready: Option<Problem>,
 }
 
 /// The federation that a binding refers to, if the binding may use it.
@@ -48,40 +52,31 @@ pub async fn federation(
     })
 }
 
-/// Everything a binding works with. `loosely` also takes a federation that is in trouble but has an instance: enough
-/// to clean up.
+/// Everything a binding works with. A federation that is in trouble but has found its instance will do.
 ///
 /// # Errors
-/// As [`federation`]; `FederationNotReady`; trouble with the credentials.
-pub async fn resolve(
-    object: &PermissionSetBinding,
-    context: &Context,
-    loosely: bool,
-) -> Result<Resolved, Problem> {
-    let federation = federation(object, context).await?;
+/// `FederationNotReady`; trouble with the credentials.
+pub async fn resolve(federation: IdentityFederation, context: &Context) -> Result<Resolved, Problem> {
     let status = federation.status.as_ref();
     let ready = status.and_then(|s| condition(&s.conditions, "InstanceReady"));
-    let usable = loosely || ready.is_some_and(|r| r.status != "False");
-    let Some(aws) = status.and_then(|s| s.aws.as_ref()).filter(|_| usable) else {
-        if loosely && federation.metadata.deletion_timestamp.is_some() {
-            // It waits for its bindings, and will never look at AWS again.
-            let message = format!(
-                "IdentityFederation {} is being deleted and never had an Identity Center instance",
-                federation.name_any()
-            );
-            return Err(Problem::new(Class::Blocked, Reason::FederationNotFound, message));
-        }
+    let not_ready = || {
         let why = ready.map_or("it was not looked at yet", |r| r.message.as_str());
         let message = format!(
             "IdentityFederation {} has no usable Identity Center instance yet: {why}",
             federation.name_any()
         );
-        return Err(Problem::new(Class::Blocked, Reason::FederationNotReady, message));
+        Problem::new(Class::Blocked, Reason::FederationNotReady, message)
     };
+    let usable = ready.is_some_and(|r| r.status != "False");
+    let Some(aws) = status.and_then(|s| s.aws.as_ref()) else { return Err(not_ready()) };
+    let not_ready = (!usable).then(not_ready);
     let instance_arn = aws.instance_arn.clone();
-    let clients = context.aws(&federation).await?;
+    let clients = match context.aws(&federation).await {
+        Ok(clients) => clients,
+        Err(problem) => return Err(not_ready.unwrap_or(problem)),
+    };
     let instance = context.engine.instance(&instance_arn, &aws.identity_store_id, &clients);
-    Ok(Resolved { federation, instance, instance_arn })
+    Ok(Resolved { federation, instance, instance_arn, not_ready })
 }
 
 /// The guard on the management account.
@@ -113,15 +108,16 @@ pub fn guard(federation: &IdentityFederation, accounts: &BTreeSet<String>) -> Re
     }
 }
 
-/// Whether this binding alone claims its permission set. Two that claim one do not fight: neither writes.
+/// The other bindings that claim this binding's permission set. Two that claim one do not fight: neither gives anybody
+/// anything.
 ///
 /// # Errors
-/// `ClaimedTwice`; API server trouble.
-pub async fn sole_claim(
+/// API server trouble.
+pub async fn rivals(
     object: &PermissionSetBinding,
-    resolved: &Resolved,
+    instance_arn: &str,
     context: &Context,
-) -> Result<(), Problem> {
+) -> Result<Vec<PermissionSetBinding>, Problem> {
     let namespace = object.namespace().unwrap_or_default();
     let bindings = Api::<PermissionSetBinding>::namespaced(context.kube.clone(), &namespace);
     let name = &object.spec.permission_set.name;
@@ -138,20 +134,61 @@ pub async fn sole_claim(
             continue;
         }
         if other.spec.federation_ref.name == object.spec.federation_ref.name
-            || instance_of(&other, context).await?.as_ref() == Some(&resolved.instance_arn)
+            || instance_of(&other, context).await?.as_deref() == Some(instance_arn)
         {
-            rivals.push(other.name_any());
+            rivals.push(other);
         }
     }
-    if rivals.is_empty() {
-        return Ok(());
-    }
-    rivals.sort();
+    rivals.sort_by_key(|b| b.name_any());
+    Ok(rivals)
+}
+
+/// What is said of a permission set that has rivals.
+#[must_use]
+pub fn claimed_twice(object: &PermissionSetBinding, rivals: &[PermissionSetBinding]) -> Problem {
+    let names: Vec<String> = rivals.iter().map(|b| b.name_any()).collect();
     let message = format!(
-        "PermissionSetBinding {} claims permission set {name} on the same instance: delete one of them; nothing is written until then",
-        rivals.join(", ")
+        "PermissionSetBinding {} claims permission set {} on the same instance: delete one of them; nothing is given to anybody until then",
+        names.join(", "),
+        object.spec.permission_set.name
     );
-    Err(Problem::new(Class::Blocked, Reason::ClaimedTwice, message))
+    Problem::new(Class::Blocked, Reason::ClaimedTwice, message)
+}
+
+/// What nothing but stated removals may be done for, and what of those not either.
+///
+/// # Errors
+/// The same problem where there is nothing to remove, or where nobody can say what a rival holds on to; API server
+/// trouble.
+pub async fn restraint(
+    object: &PermissionSetBinding,
+    resolved: &mut Resolved,
+    ledger: &Ledger,
+    context: &Context,
+) -> Result<Option<(Problem, BTreeSet<Grant>)>, Problem> {
+    let not_ready = resolved.not_ready.take();
+    let problem = match not_ready {
+        Some(problem) if ledger.grants.is_empty() => return Err(problem),
+        other => other,
+    };
+    let rivals = rivals(object, &resolved.instance_arn, context).await?;
+    let claimed = (!rivals.is_empty()).then(|| claimed_twice(object, &rivals));
+    let Some(problem) = problem.or(claimed) else { return Ok(None) };
+    if ledger.grants.is_empty() {
+        return Err(problem);
+    }
+    let mut spared = BTreeSet::new();
+    for rival in &rivals {
+        match Ledger::read(rival, context).await {
+            Ok(theirs) if theirs.set_arn == ledger.set_arn => spared.extend(theirs.grants),
+            Ok(_) => {}
+            Err(unreadable) => {
+                unreadable.log();
+                return Err(problem);
+            }
+        }
+    }
+    Ok(Some((problem, spared)))
 }
 
 async fn instance_of(binding: &PermissionSetBinding, context: &Context) -> Result<Option<String>, Problem> {

@@ -44,6 +44,15 @@ pub struct Report {
     pub rest: Option<Duration>,
 }
 
+/// A plan that is not carried out.
+#[derive(Debug)]
+pub struct Shown {
+    /// The plan.
+    pub plan: PlanSummary,
+    /// What to do to have it carried out.
+    pub remedy: String,
+}
+
 type Said = (Verdict, Reason, String);
 
 /// A status with this generation's stamp on what is recorded.
@@ -81,12 +90,21 @@ fn said(problem: &Problem) -> Said {
     (verdict_of(problem), problem.reason, problem.message.clone())
 }
 
-/// Nothing is read or written.
+/// Nothing is read or written, by the binding's own word or by that of its federation.
 #[must_use]
-pub fn suspended(object: &PermissionSetBinding, now: Timestamp) -> PermissionSetBindingStatus {
+pub fn suspended(
+    object: &PermissionSetBinding,
+    federation: Option<&str>,
+    now: Timestamp,
+) -> PermissionSetBindingStatus {
     let mut status = base(object);
     let mut set = conditions(object, now);
-    let message = "spec.suspend is true: set it to false to go on";
+    let message = match federation {
+        None => "spec.suspend is true: set it to false to go on".to_owned(),
+        Some(name) => format!(
+            "IdentityFederation {name} is suspended, and its bindings with it: set its spec.suspend to false to go on"
+        ),
+    };
     set.set("Ready", Verdict::False, Reason::Suspended, message);
     keep_parts(&mut set, &status);
     status.conditions = set.finish(&status.conditions);
@@ -149,13 +167,13 @@ pub fn deleting(
     status
 }
 
-/// What is true after a pass that read everything it could. `plan` is set when it was not carried out.
+/// What is true after a pass that read everything it could. `shown`: the plan was not carried out.
 #[must_use]
 pub fn report(
     object: &PermissionSetBinding,
     observed: &Observed,
     applied: &Applied,
-    plan: Option<PlanSummary>,
+    shown: Option<Shown>,
     now: Timestamp,
 ) -> Report {
     let problems: Vec<&Problem> = [
@@ -203,9 +221,11 @@ pub fn report(
     for (part, (verdict, reason, message)) in PARTS.into_iter().zip(parts) {
         set.set(part, verdict, reason, message);
     }
-    let (ready, stalled, reconciling) = match &plan {
-        Some(plan) => (observed_only(plan), false, false),
-        None => ready(&set, observed, &tally),
+    // Who only looks has nothing to wait for; but what nobody could do anything about comes before that.
+    let refused = observed.set.problem.as_ref().is_some_and(|p| verdict_of(p) == Verdict::False);
+    let (ready, stalled, reconciling) = match &shown {
+        Some(shown) if !refused => (observed_only(shown), false, false),
+        _ => ready(&set, observed, &tally),
     };
     if report.class.is_none() && stalled {
         report.class = Some(Class::Guarded);
@@ -221,7 +241,7 @@ pub fn report(
     status.stale_accounts = number(observed.set.stale.len());
     status.failures = failures(observed);
     status.waiting = waiting_list(observed);
-    status.plan = plan;
+    status.plan = shown.map(|s| s.plan);
     status.conditions = set.finish(&status.conditions);
     report
 }
@@ -238,7 +258,8 @@ impl Tally {
         let seen = &observed.assigned.observed;
         let failed: BTreeSet<_> = observed.failures().map(|(grant, _)| grant).collect();
         let missing = observed.desired.iter().filter(|g| !seen.contains(*g));
-        let leaving = observed.stated.iter().filter(|g| seen.contains(*g));
+        let gone = |g: &Grant| !seen.contains(g) && !observed.assigned.awaited.contains(g);
+        let leaving = observed.stated.iter().filter(|g| !gone(g));
         let readable =
             |g: &&Grant| !failed.contains(*g) && !observed.assigned.unread.contains_key(&g.principal);
         let unbound = observed.subjects.iter().filter(|s| s.holder().is_none()).count();
@@ -385,12 +406,12 @@ fn ready(set: &ConditionSet, observed: &Observed, tally: &Tally) -> (Said, bool,
     (worst.clone(), stalled, !stalled)
 }
 
-fn observed_only(plan: &PlanSummary) -> Said {
-    if plan.hash.is_none() {
+fn observed_only(shown: &Shown) -> Said {
+    if shown.plan.hash.is_none() {
         return (Verdict::True, Reason::Succeeded, "there is nothing to do".to_owned());
     }
-    let message = "the plan in status.plan is not carried out: set spec.mode to Enforce to carry it out";
-    (Verdict::False, Reason::PlanNotApplied, message.to_owned())
+    let message = format!("the plan in status.plan is not carried out: {} to have that done", shown.remedy);
+    (Verdict::False, Reason::PlanNotApplied, message)
 }
 
 fn failures(observed: &Observed) -> Vec<AssignmentFailure> {

@@ -1,7 +1,8 @@
 //! The synchronization calls of one application, with what their failures mean here.
 
+use super::foreign::Foreign;
 use crate::clients::entra::Graph;
-use crate::clients::entra::synchronization::{Synchronization, Trial};
+use crate::clients::entra::synchronization::{Job, Synchronization, Trial};
 use crate::clients::{CloudError, CloudErrorKind};
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
@@ -15,13 +16,23 @@ pub struct Calls {
     pub graph: Graph,
     /// Whether the service principal is so new that the provisioning service may not know it (contract Graph 5.11).
     pub young: bool,
+    /// Cleans what the service says.
+    pub foreign: Foreign,
 }
 
 impl Calls {
     /// What a failure means.
     #[must_use]
     pub fn problem(&self, error: CloudError, doing: &str) -> Problem {
-        problem(error, doing, self.young)
+        problem(self.foreign.error(error), doing, self.young)
+    }
+
+    /// All jobs.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn jobs(&self) -> Result<Vec<Job>, CloudError> {
+        Ok(self.sync.jobs().await?.into_iter().map(|job| self.foreign.job(job)).collect())
     }
 
     /// Lets Entra try credentials. Answers why they are refused, none when they work.
@@ -31,7 +42,7 @@ impl Calls {
     pub async fn try_credentials(&self, trial: &Trial<'_>) -> Result<Option<String>, Problem> {
         match self.sync.validate(trial).await {
             Ok(_) => Ok(None),
-            Err(error) if is_refusal(&error) => Ok(Some(error.tail())),
+            Err(error) if is_refusal(&error) => Ok(Some(self.foreign.error(error).tail())),
             Err(error) => Err(self.problem(error, "try the SCIM credentials")),
         }
     }

@@ -7,11 +7,11 @@ use kube::ResourceExt as _;
 
 use super::apply::{Applied, Hand};
 use super::desired::Desired;
-use super::memory::{Intents, Turn};
+use super::memory::{Intents, Turn, grace};
 use super::observe::Observed;
 use super::plan::Step;
 use super::status::Draft;
-use super::{handover, job, status};
+use super::{handover, status};
 use crate::api::v1alpha1::ScimConnection;
 use crate::clients::entra::synchronization::Trial;
 use crate::controllers::context::Context;
@@ -20,10 +20,6 @@ use crate::plan::Plan;
 use crate::problem::{Class, Problem};
 use crate::status::{Reason, Verdict};
 use crate::telemetry::Audit;
-
-/// How long a job that may have been created is looked for (contract Graph 8.6: over at least two minutes). Shorter
-/// than for an application, which Entra may create long after it answered.
-const GRACE: Duration = Duration::from_secs(180);
 
 /// A plan and everything that is needed to carry it out.
 pub struct Enforcement<'a> {
@@ -52,7 +48,7 @@ impl Enforcement<'_> {
         let creates = self.plan.steps.iter().any(|s| matches!(s, Step::CreateJob(_)));
         let turn = creates.then(|| {
             let pending = draft.status.pending_job_since.as_deref();
-            let grace = timing.creation_grace.min(GRACE);
+            let grace = grace(timing);
             let existed = draft.status.job_id.is_some();
             intents.turn(&uid, pending, existed, self.context.clock.now(), grace)
         });
@@ -103,9 +99,6 @@ impl Enforcement<'_> {
             draft.credentials_work(&secret);
             return Ok(());
         };
-        // A connector might quote what it was given.
-        let why = job::bounded(&why.replace(credentials.token.expose(), "[redacted]"));
-        let why = if why.is_empty() { why } else { format!(" {why}") };
         let message = format!(
             "AWS does not accept the token of Secret {secret}{why}: create a new token in IAM Identity Center > Settings > Automatic provisioning and put it under the key token; compare the key endpoint too, a wrong one gives the same answer"
         );
@@ -129,6 +122,9 @@ impl Enforcement<'_> {
         for step in &applied.steps {
             let (reason, action, note) = match step {
                 Step::Pause => ("JobPaused", "PauseJob", "the synchronization job was paused".to_owned()),
+                Step::DeleteJob => {
+                    ("JobDeleted", "DeleteJob", "the synchronization job was deleted".to_owned())
+                }
                 Step::CreateJob(_) => {
                     ("JobCreated", "CreateJob", "the synchronization job was created".to_owned())
                 }

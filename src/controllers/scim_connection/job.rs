@@ -1,5 +1,6 @@
 //! What a synchronization job says about itself, without its traps (contract Graph 5.7).
 
+use super::foreign::bounded;
 use crate::api::v1alpha1::{Counts, Cycle, Quarantine};
 use crate::clients::entra::synchronization::{Execution, ExecutionError, Job, JobStatus, Template, moment};
 
@@ -7,8 +8,6 @@ use crate::clients::entra::synchronization::{Execution, ExecutionError, Job, Job
 pub const UNREACHABLE: &str = "EncounteredQuarantineException";
 /// The quarantine that comes of the accidental-deletion guard.
 pub const TOO_MANY_DELETES: &str = "TooManyDeletes";
-/// Longest text of Entra's that goes into a status.
-const MAX_TEXT: usize = 300;
 
 /// Which of several jobs is meant.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,16 +156,6 @@ fn said(error: &ExecutionError) -> Option<String> {
     Some(bounded(&text))
 }
 
-/// At most [`MAX_TEXT`] characters, on one line.
-#[must_use]
-pub fn bounded(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= MAX_TEXT {
-        return line;
-    }
-    line.chars().take(MAX_TEXT - 1).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -274,10 +263,5 @@ mod tests {
         );
         assert_eq!(counts(&job), Some(Counts { users: 12, groups: 3 }));
         assert_eq!(counts(&Job::default()), None);
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        assert_eq!(bounded(&"ä".repeat(500)).chars().count(), 300);
     }
 }

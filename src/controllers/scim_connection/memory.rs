@@ -11,6 +11,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::settings::Timing;
+
+/// How long a job that may have been created is looked for (contract Graph 8.6: over at least two minutes). Shorter
+/// than for an application, which Entra may create long after it answered.
+#[must_use]
+pub fn grace(timing: &Timing) -> Duration {
+    timing.creation_grace.min(Duration::from_secs(180))
+}
+
 /// Intents that this process wrote and has not acted on: uid and moment.
 #[derive(Debug, Default)]
 pub struct Intents(Mutex<HashSet<(String, String)>>);

@@ -6,6 +6,9 @@ mod calls;
 mod cleanup;
 mod desired;
 mod enforce;
+mod foreign;
+#[cfg(test)]
+mod fuzz;
 mod handoff;
 mod handover;
 mod job;
@@ -26,14 +29,15 @@ use self::apply::Hand;
 use self::calls::Calls;
 use self::desired::Desired;
 use self::enforce::Enforcement;
+use self::foreign::Foreign;
 use self::memory::{Intents, Patience};
 use self::plan::Obstacle;
 use self::resolve::ScimSecret;
 use self::schema::Wanted;
 use self::status::Draft;
+use super::absences::Absences;
 use super::context::Context;
 use super::{Cleanup, Next, Outcome, Reconciler, handled_reconcile};
-use crate::api::Mode;
 use crate::api::annotations::{PROVISION_ON_DEMAND, RESTART};
 use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::Synchronization;
@@ -45,6 +49,7 @@ use crate::status::{Reason, Verdict};
 pub struct ScimConnectionReconciler {
     intents: Intents,
     patience: Patience,
+    absences: Absences,
 }
 
 #[async_trait::async_trait]
@@ -60,18 +65,19 @@ impl Reconciler for ScimConnectionReconciler {
         if let Some(handled) = handled_reconcile(object) {
             draft.status.last_handled_reconcile_at = Some(handled);
         }
-        let result = self.pass(object, context, &mut draft).await;
+        let result = Box::pin(self.pass(object, context, &mut draft)).await;
         let failed = result.as_ref().is_err_and(|problem| problem.class == Class::Transient);
         let patient = self.patience.note(&object.uid().unwrap_or_default(), failed);
         draft.finish(result, object.spec.scope, patient)
     }
 
     async fn cleanup(&self, object: &ScimConnection, context: &Context) -> Cleanup<ScimConnectionStatus> {
-        let cleanup = cleanup::cleanup(object, context).await;
+        let cleanup = cleanup::cleanup(object, context, &self.absences).await;
         if matches!(cleanup, Cleanup::Done) {
             let uid = object.uid().unwrap_or_default();
             self.intents.spend(&uid);
             self.patience.note(&uid, false);
+            self.absences.forget(&uid);
         }
         cleanup
     }
@@ -86,12 +92,23 @@ impl ScimConnectionReconciler {
         draft: &mut Draft,
     ) -> Result<(), Problem> {
         let namespace = object.namespace().unwrap_or_default();
+        let name = &object.spec.federation_ref.name;
+        let federation = resolve::federation(context, &namespace, name).await?;
+        if let Some(federation) = federation.as_ref().filter(|f| f.spec.suspend) {
+            draft.with_suspended_federation(&resolve::full_name(federation));
+            return Ok(());
+        }
         resolve::sole_claim(context, &namespace, object).await?;
-        let federation = resolve::federation(context, &namespace, &object.spec.federation_ref.name).await?;
+        let federation = federation.ok_or_else(|| resolve::no_federation(&namespace, name))?;
+        let application = resolve::ready_application(&federation, context.clock.now())?;
         let secret = secret(object, context, &namespace, draft).await?;
-        let graph = context.graph(&federation.resource).await?;
-        let sync = Synchronization::of(graph.clone(), &federation.service_principal);
-        let calls = Calls { sync, graph, young: federation.young };
+        let token = match &secret {
+            Some(secret) => Some(secret.credentials.token.clone()),
+            None => resolve::token(context, &namespace, &object.spec.secret_ref.name).await,
+        };
+        let graph = context.graph(&federation).await?;
+        let sync = Synchronization::of(graph.clone(), &application.service_principal);
+        let calls = Calls { sync, graph, young: application.young, foreign: Foreign::new(token) };
 
         let desired = desired(object, secret.as_ref(), context, draft);
         let recorded = draft.status.clone();
@@ -104,8 +121,9 @@ impl ScimConnectionReconciler {
         .await?;
         draft.status.plan = None;
         draft.status.handoff = None;
+        let observer = resolve::observer(object.spec.mode, Some(&federation), context.settings.mode);
         let moving = match &observed.job {
-            Some(job) => draft.job(job, object.spec.scope),
+            Some(job) => draft.job(job, object.spec.scope, observer.is_none()),
             None => {
                 draft.no_job();
                 false
@@ -121,21 +139,20 @@ impl ScimConnectionReconciler {
             }
             Err(Obstacle::CredentialsMissing { refused }) => {
                 let secret = &object.spec.secret_ref.name;
-                let steps = handoff::enable_provisioning(&federation.resource, &namespace, secret);
+                let steps = handoff::enable_provisioning(&federation, &namespace, secret);
                 draft.next = Next::After(context.settings.timing.job_poll);
                 draft.await_person(steps, &namespace, secret, refused);
                 return Ok(());
             }
         };
-        let observe_only = object.spec.mode == Mode::Observe || context.settings.mode == Mode::Observe;
         if desired.suspended {
             draft.suspended(observed.job.is_some());
         } else {
             let secret = format!("{namespace}/{}", object.spec.secret_ref.name);
-            draft.credentials(&desired, &observed, &plan, &secret, observe_only);
+            draft.credentials(&desired, &observed, &plan, &secret, observer.is_some());
         }
-        if observe_only {
-            draft.planned(&plan);
+        if let Some(observer) = observer {
+            draft.planned(&plan, &observer);
             return Ok(());
         }
         if plan.is_empty() {
@@ -144,7 +161,7 @@ impl ScimConnectionReconciler {
         let hand = Hand {
             calls: &calls,
             audit: enforce::audit(object, &namespace, &plan),
-            service_principal: &federation.service_principal,
+            service_principal: &application.service_principal,
         };
         let enforcement =
             Enforcement { object, context, hand, desired: &desired, observed: &observed, plan: &plan };

@@ -38,7 +38,7 @@ pub async fn observe(
     handed_over: Option<&str>,
 ) -> Result<Observed, Problem> {
     let mut observed = Observed { handed_over: handed_over.map(str::to_owned), ..Observed::default() };
-    let jobs = calls.sync.jobs().await.map_err(|e| calls.problem(e, "list the synchronization jobs"))?;
+    let jobs = calls.jobs().await.map_err(|e| calls.problem(e, "list the synchronization jobs"))?;
     let is_clear = jobs.len() == 1 || jobs.iter().any(|j| Some(j.id.as_str()) == recorded_job);
     let template =
         if is_clear || (desired.suspended && jobs.is_empty()) { None } else { Some(template(calls).await?) };

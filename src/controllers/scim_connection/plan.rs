@@ -6,6 +6,7 @@ use super::annotations::Act;
 use super::desired::Desired;
 use super::observe::Observed;
 use super::{handover, job, schema};
+use crate::clients::entra::synchronization::Job;
 use crate::plan::Plan;
 
 /// One step, in the order in which they are carried out.
@@ -13,6 +14,8 @@ use crate::plan::Plan;
 pub enum Step {
     /// Pause the job.
     Pause,
+    /// Delete it.
+    DeleteJob,
     /// Create the job from this template. What else there is to do is seen when it exists.
     CreateJob(String),
     /// Put the schema with these changes.
@@ -44,6 +47,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pause => f.write_str("pause the synchronization job"),
+            Self::DeleteJob => f.write_str("delete the synchronization job"),
             Self::CreateJob(template) => write!(f, "create the synchronization job from template {template}"),
             Self::EditSchema(changes) => write!(f, "change the mappings: {}", changes.join(", ")),
             Self::HandOver(what) => write!(f, "hand over to Entra: {}", what.join(", ")),
@@ -137,6 +141,13 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
         steps.extend(desired.on_demand.clone().map(Step::ProvisionOnDemand));
     }
     Ok(Plan { steps })
+}
+
+/// How a job is let go of.
+#[must_use]
+pub fn deletion(job: &Job) -> Plan<Step> {
+    let pause = (!job::is_paused(job)).then_some(Step::Pause);
+    Plan { steps: pause.into_iter().chain([Step::DeleteJob]).collect() }
 }
 
 /// Whether endpoint and token must be handed over. Nobody can read back what Entra has, so it is told by the digest

@@ -8,68 +8,87 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
 use super::desired::Credentials;
+use crate::api::Mode;
 use crate::api::v1alpha1::{IdentityFederation, ScimConnection};
 use crate::clients::scim::scim_endpoint;
 use crate::controllers::context::Context;
 use crate::problem::{Class, Problem};
 use crate::secret::Sensitive;
-use crate::status::{Reason, condition};
+use crate::status::{Reason, condition, is_true};
 
+/// The federation's condition that its application can be used.
+const READY: &str = "EntraApplicationReady";
 /// For this long the provisioning service may not know a service principal (contract Graph 5.11).
 const YOUTH: SignedDuration = SignedDuration::from_mins(10);
 
-/// A federation that is far enough.
+/// The application of a federation.
 #[derive(Clone, Debug)]
-pub struct Federation {
-    /// The resource.
-    pub resource: IdentityFederation,
+pub struct Application {
     /// Object id of its service principal.
     pub service_principal: String,
-    /// Whether the application became ready a short while ago.
+    /// Whether it became ready a short while ago.
     pub young: bool,
 }
 
-/// The federation, if its application is ready.
-///
-/// # Errors
-/// `FederationNotFound`, `FederationNotReady`; API server trouble.
-pub async fn federation(context: &Context, namespace: &str, name: &str) -> Result<Federation, Problem> {
-    let api: Api<IdentityFederation> = Api::namespaced(context.kube.clone(), namespace);
-    let Some(resource) = api.get_opt(name).await? else {
-        let message = format!(
-            "IdentityFederation {namespace}/{name} does not exist; create it, or correct spec.federationRef"
-        );
-        return Err(Problem::new(Class::Blocked, Reason::FederationNotFound, message));
-    };
-    let status = resource.status.as_ref();
-    let id = status.and_then(|s| s.entra.as_ref()).and_then(|e| e.service_principal_id.clone());
-    let ready =
-        status.and_then(|s| condition(&s.conditions, "EntraApplicationReady")).filter(|c| c.status == "True");
-    let (Some(service_principal), Some(ready)) = (id, ready) else {
-        let message = format!(
-            "waiting for the enterprise application of IdentityFederation {namespace}/{name}; see its condition EntraApplicationReady"
-        );
-        return Err(Problem::new(Class::Blocked, Reason::FederationNotReady, message));
-    };
-    let young = context.clock.now().duration_since(ready.last_transition_time.0) < YOUTH;
-    Ok(Federation { service_principal, young, resource })
-}
-
-/// The federation and its service principal, ready or not; none when either does not exist.
+/// The federation; none when it does not exist.
 ///
 /// # Errors
 /// API server trouble.
-pub async fn application(
+pub async fn federation(
     context: &Context,
     namespace: &str,
     name: &str,
-) -> Result<Option<(IdentityFederation, String)>, Problem> {
-    let api: Api<IdentityFederation> = Api::namespaced(context.kube.clone(), namespace);
-    let federation = api.get_opt(name).await?;
-    Ok(federation.and_then(|federation| {
-        let id = federation.status.as_ref()?.entra.as_ref()?.service_principal_id.clone()?;
-        Some((federation, id))
-    }))
+) -> Result<Option<IdentityFederation>, Problem> {
+    Ok(Api::namespaced(context.kube.clone(), namespace).get_opt(name).await?)
+}
+
+/// The problem with a federation that does not exist.
+pub fn no_federation(namespace: &str, name: &str) -> Problem {
+    let message = format!(
+        "IdentityFederation {namespace}/{name} does not exist; create it, or correct spec.federationRef"
+    );
+    Problem::new(Class::Blocked, Reason::FederationNotFound, message)
+}
+
+/// The application, if it is ready.
+///
+/// # Errors
+/// `FederationNotReady`.
+pub fn ready_application(federation: &IdentityFederation, now: Timestamp) -> Result<Application, Problem> {
+    let conditions = federation.status.as_ref().map_or(&[][..], |s| &s.conditions);
+    application(federation, now).filter(|_| is_true(conditions, READY)).ok_or_else(|| {
+        let message = format!(
+            "waiting for the enterprise application of IdentityFederation {}; see its condition {READY}",
+            full_name(federation)
+        );
+        Problem::new(Class::Blocked, Reason::FederationNotReady, message)
+    })
+}
+
+/// The application, ready or not; none before there is one.
+pub fn application(federation: &IdentityFederation, now: Timestamp) -> Option<Application> {
+    let status = federation.status.as_ref()?;
+    let service_principal = status.entra.as_ref()?.service_principal_id.clone()?;
+    let young = condition(&status.conditions, READY)
+        .is_some_and(|c| now.duration_since(c.last_transition_time.0) < YOUTH);
+    Some(Application { service_principal, young })
+}
+
+/// Namespace and name, as messages name it.
+pub fn full_name(federation: &IdentityFederation) -> String {
+    format!("{}/{}", federation.namespace().unwrap_or_default(), federation.name_any())
+}
+
+/// Whose setting is Observe, so that nothing is written; none when the plan is carried out. The strictest counts.
+pub fn observer(own: Mode, federation: Option<&IdentityFederation>, operator: Mode) -> Option<String> {
+    match (own, federation.filter(|f| f.spec.mode == Mode::Observe), operator) {
+        (Mode::Observe, _, _) => Some("spec.mode".to_owned()),
+        (_, Some(federation), _) => {
+            Some(format!("spec.mode of IdentityFederation {}", full_name(federation)))
+        }
+        (_, _, Mode::Observe) => Some("the operator's own mode".to_owned()),
+        (Mode::Enforce, None, Mode::Enforce) => None,
+    }
 }
 
 /// Nobody else claims the application: an application has one job.
@@ -143,14 +162,21 @@ pub async fn secret(context: &Context, namespace: &str, name: &str) -> Result<Op
     Ok(Some(read))
 }
 
+/// The token alone, so that it can be kept out of what is told; none when it cannot be read.
+pub async fn token(context: &Context, namespace: &str, name: &str) -> Option<Sensitive> {
+    let secret = Api::<Secret>::namespaced(context.kube.clone(), namespace).get_opt(name).await.ok()??;
+    text(&secret, "token").map(Sensitive::new)
+}
+
+/// A value of a Secret. Values from files end in a newline.
+fn text(secret: &Secret, key: &str) -> Option<String> {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(key))?;
+    std::str::from_utf8(&bytes.0).ok().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
 fn parse(namespace: &str, name: &str, secret: &Secret) -> Result<ScimSecret, Problem> {
-    let text = |key: &str| {
-        let bytes = secret.data.as_ref().and_then(|data| data.get(key))?;
-        // Values from files end in a newline.
-        std::str::from_utf8(&bytes.0).ok().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
     let required = |key: &str| {
-        text(key).ok_or_else(|| {
+        text(secret, key).ok_or_else(|| {
             let message = format!("Secret {namespace}/{name} lacks the key {key}, or it is empty; put it there beside the others: endpoint, token and issuedAt");
             Problem::new(Class::Blocked, Reason::SecretNotFound, message)
         })
@@ -159,7 +185,11 @@ fn parse(namespace: &str, name: &str, secret: &Secret) -> Result<ScimSecret, Pro
     let token = Sensitive::new(required("token")?);
     let writes = secret.metadata.managed_fields.iter().flatten().filter_map(|f| f.time.as_ref());
     let written = writes.chain(&secret.metadata.creation_timestamp).map(|t| t.0).max();
-    Ok(ScimSecret { credentials: Credentials { endpoint, token }, issued_at: text("issuedAt"), written })
+    Ok(ScimSecret {
+        credentials: Credentials { endpoint, token },
+        issued_at: text(secret, "issuedAt"),
+        written,
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +219,26 @@ mod tests {
         assert_eq!(read.credentials.token.expose(), "token");
         assert_eq!(read.issued_at, None);
         assert_eq!(read.written.unwrap().to_string(), "2026-02-01T00:00:00Z");
+    }
+
+    #[test]
+    fn the_strictest_mode_counts_and_is_named() {
+        let mut federation: IdentityFederation = serde_json::from_value(json!({
+            "apiVersion": "causeway.dev/v1alpha1", "kind": "IdentityFederation", "metadata": {"name": "acme", "namespace": "identity"},
+            "spec": {"entra": {"tenantId": "t", "application": {}, "credentials": {"clientSecret": {"clientId": "c", "secretRef": {"name": "n", "key": "k"}}}},
+                "aws": {"region": "r", "credentials": {}, "identityCenter": {"serviceProviderMetadata": {"configMapKeyRef": {"name": "m", "key": "k"}}}}}}))
+        .unwrap();
+        use Mode::{Enforce, Observe};
+        let mut of = |own, theirs, operator| {
+            federation.spec.mode = theirs;
+            observer(own, Some(&federation), operator).unwrap_or_default()
+        };
+        assert_eq!(of(Enforce, Enforce, Enforce), "");
+        assert_eq!(of(Observe, Observe, Observe), "spec.mode");
+        assert_eq!(of(Enforce, Observe, Observe), "spec.mode of IdentityFederation identity/acme");
+        assert_eq!(of(Enforce, Enforce, Observe), "the operator's own mode");
+        assert_eq!(observer(Enforce, None, Observe).as_deref(), Some("the operator's own mode"));
+        assert_eq!(observer(Enforce, None, Enforce), None);
     }
 
     #[test]

@@ -108,6 +108,14 @@ impl Draft {
         self.ready(Verdict::False, Reason::Suspended, message);
     }
 
+    /// The federation is suspended, and with it everything that refers to it.
+    pub fn with_suspended_federation(&mut self, federation: &str) {
+        let message = format!(
+            "IdentityFederation {federation} is suspended: nothing is read or written, and the synchronization job is left as it is; set spec.suspend of the federation to false to go on"
+        );
+        self.ready(Verdict::False, Reason::Suspended, message);
+    }
+
     /// The credentials were tried and work.
     pub fn credentials_work(&mut self, secret: &str) {
         let message = format!("AWS accepts the endpoint and token of Secret {secret}");
@@ -144,11 +152,12 @@ impl Draft {
         self.credentials_work(secret);
     }
 
-    /// The plan is shown and not carried out.
-    pub fn planned(&mut self, plan: &Plan<Step>) {
+    /// The plan is shown and not carried out. `observer`: whose setting that is.
+    pub fn planned(&mut self, plan: &Plan<Step>, observer: &str) {
         self.status.plan = plan.summary();
         if !plan.is_empty() {
-            let message = "status.plan says what would be done; nothing is, as long as spec.mode (or the operator's own mode) is Observe";
+            let message =
+                format!("status.plan says what would be done; nothing is, as long as {observer} is Observe");
             self.ready(Verdict::False, Reason::PlanNotApplied, message);
         }
     }
@@ -165,10 +174,13 @@ impl Draft {
     }
 
     /// What the job says about itself, and what follows for the condition `Provisioning`. Answers whether the state
-    /// will change by itself soon.
-    pub fn job(&mut self, job: &Job, scope: Scope) -> bool {
-        self.status.job_id = Some(job.id.clone());
-        self.status.pending_job_since = None;
+    /// will change by itself soon. `drives`: the plan is carried out; who only observes records no job as its own,
+    /// unless it began to create one before.
+    pub fn job(&mut self, job: &Job, scope: Scope, drives: bool) -> bool {
+        if drives || self.old.pending_job_since.is_some() {
+            self.status.job_id = Some(job.id.clone());
+            self.status.pending_job_since = None;
+        }
         self.status.state = Some(job::code(job).to_owned()).filter(|c| !c.is_empty());
         self.status.last_cycle = job::last_cycle(job);
         self.status.counts = job::counts(job);
@@ -405,7 +417,7 @@ mod tests {
 
     fn drafted(old: Option<&ScimConnectionStatus>, job: &Job) -> Draft {
         let mut draft = Draft::new(old, 1, now());
-        draft.job(job, Scope::Assigned);
+        draft.job(job, Scope::Assigned, true);
         draft.credentials_work("identity/aws-scim");
         draft
     }
@@ -483,6 +495,30 @@ mod tests {
             assert_eq!(conditions.get(3).map(String::as_str), more, "{class:?}");
             let processed = !matches!(class, Class::Throttled | Class::Conflict | Class::Transient);
             assert_eq!(status.observed_generation, Some(if processed { 2 } else { 1 }), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn who_only_observes_records_no_job_as_its_own() {
+        let seen = job("Active", &ended("Succeeded"), &Value::Null);
+        let old = |job_id: Option<&str>, since: Option<&str>| ScimConnectionStatus {
+            job_id: job_id.map(str::to_owned),
+            pending_job_since: since.map(str::to_owned),
+            ..ScimConnectionStatus::default()
+        };
+        let begun = Some("2026-05-01T11:59:00Z");
+        for (old, drives, recorded) in [
+            (old(None, None), true, (Some("j"), None)),
+            (old(None, None), false, (None, None)),
+            (old(Some("former"), None), true, (Some("j"), None)),
+            (old(Some("former"), None), false, (Some("former"), None)),
+            (old(None, begun), false, (Some("j"), None)),
+        ] {
+            let mut draft = Draft::new(Some(&old), 1, now());
+            draft.job(&seen, Scope::Assigned, drives);
+            let status = &draft.status;
+            assert_eq!((status.job_id.as_deref(), status.pending_job_since.as_deref()), recorded, "{old:?}");
+            assert_eq!(status.state.as_deref(), Some("Active"));
         }
     }
 

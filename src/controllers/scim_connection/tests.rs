@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::annotations::Act;
 use super::desired::{Credentials, Desired};
 use super::observe::Observed;
-use super::plan::{Obstacle, Step, is_worth_trying, plan};
+use super::plan::{Obstacle, Step, deletion, is_worth_trying, plan};
 use super::schema::{self, Wanted};
 use super::{handover, job};
 use crate::clients::entra::synchronization::{Job, JobStatus, MASK, QuarantineStatus, Saved, Schedule};
@@ -173,6 +173,18 @@ fn suspended_means_paused_and_nothing_else() {
 }
 
 #[test]
+fn a_job_is_paused_before_it_is_deleted() {
+    let lines = |code: &str, schedule: &str| {
+        deletion(&a_job(code, schedule)).steps.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines("Active", "Active"),
+        ["pause the synchronization job", "delete the synchronization job"]
+    );
+    assert_eq!(lines("Paused", "Disabled"), ["delete the synchronization job"]);
+}
+
+#[test]
 fn one_off_acts_come_last_and_wait_for_a_job() {
     let act = |subject: &str| Some(Act { subject: subject.into(), request: format!("{subject}@now") });
     let desired = Desired { restart: act("Full"), on_demand: act("ada@acme.example"), ..wanting("token") };
@@ -199,6 +211,7 @@ fn carried_out(desired: &mut Desired, observed: &Observed, steps: &[Step], works
                 after.template = None;
                 break;
             }
+            Step::DeleteJob => after.job = None,
             Step::Pause => after.job = present.map(|_| a_job("Paused", "Disabled")),
             Step::EditSchema(_) => {
                 let present = after.schema.take().unwrap();

@@ -34,7 +34,7 @@ async fn provisioning_goes_on_after_a_failure_or_stops() {
         }
         let policy = CustomerPolicy { name: "Local".into(), path: None };
         // In one account only, the last one.
-        let iam = IamAccount { policies: vec![policy], roles: Vec::new() };
+        let iam = IamAccount { policies: vec![policy], ..IamAccount::default() };
         world.iam.insert(accounts[ACCOUNTS - 1].clone(), iam);
         let bench = Bench::of(&world);
         let (set, group) = (bench.set("Admin").await, bench.group().await);

@@ -53,6 +53,7 @@ fn world() -> World {
         federated: vec![FederatedCredential {
             issuer: "https://issuer".into(),
             subject: "system:serviceaccount:a:b".into(),
+            audience: None,
         }],
         permissions: ALL.map(str::to_owned).to_vec(),
     };

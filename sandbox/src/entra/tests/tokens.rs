@@ -1,10 +1,11 @@
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Desk, answer};
+use crate::core::Issuer;
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const SCOPE: &str = "scope=https://graph.microsoft.com/.default&grant_type=client_credentials";
@@ -65,20 +66,9 @@ async fn tokens_carry_roles_and_end_after_an_hour_of_the_clouds() {
 #[tokio::test]
 async fn accepts_federated_tokens_of_the_right_subject_only() {
     let desk = Desk::new().await;
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
-    desk.entra.trust_issuer("https://issuer", &key.public_key_pem());
-    let jwt = |subject: &str, audience: &str, life: i64| {
-        let now = Timestamp::now().as_second();
-        let claims = json!({ "iss": "https://issuer", "sub": subject, "aud": [audience], "exp": now + life, "iat": now });
-        let encode = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
-        let signed = format!("{}.{}", encode(&json!({ "alg": "RS256", "kid": "k" })), encode(&claims));
-        let pair = aws_lc_rs::rsa::KeyPair::from_pkcs8(&key.serialize_der()).unwrap();
-        let mut signature = vec![0; pair.public_modulus_len()];
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        pair.sign(&aws_lc_rs::signature::RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature)
-            .unwrap();
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    };
+    let issuer = Issuer::new("https://issuer").unwrap();
+    desk.core.issuers.trust("https://issuer", &issuer.public_key_pem());
+    let jwt = |subject: &str, audience: &str, life: i64| issuer.token(subject, audience, life).unwrap();
     let path = format!("/{TENANT}/oauth2/v2.0/token");
     let ask = async |jwt: String| {
         let kind = "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -1,0 +1,104 @@
+//! Readings end in time: whatever does not answer, some of the pass is left for stated removals.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clients::CloudError;
+use crate::problem::{Class, Problem};
+use crate::status::Reason;
+
+/// By when each reading has ended, in per cent of the pass.
+#[derive(Clone, Copy, Debug)]
+pub enum By {
+    /// What runs in AWS.
+    Running = 20,
+    /// The permission set.
+    Set = 40,
+    /// Whom the principals mean.
+    Principals = 60,
+    /// The organization's accounts.
+    Accounts = 70,
+    /// The assignments.
+    Assignments = 85,
+    /// What was asked for before this process knew anything.
+    Past = 92,
+}
+
+/// The deadlines of one pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    began: Instant,
+    whole: Duration,
+    hurried: bool,
+}
+
+impl Deadlines {
+    /// From now on. Where nothing can have to be removed (`hurried` is false), each reading has the whole pass.
+    #[must_use]
+    pub fn new(whole: Duration, hurried: bool) -> Self {
+        Self { began: Instant::now(), whole, hurried }
+    }
+
+    /// The moment by which a reading ends.
+    #[must_use]
+    pub fn of(&self, by: By) -> Instant {
+        let percent = if self.hurried { by as u32 } else { 100 };
+        self.began + self.whole * percent / 100
+    }
+}
+
+/// What a reading came to, in time: its problem too, or that it took too long.
+pub fn in_time<T, F>(
+    until: Instant,
+    doing: &str,
+    reading: F,
+) -> impl Future<Output = Result<T, Problem>> + Send
+where
+    T: Send,
+    F: Future<Output = Result<T, Problem>> + Send,
+{
+    // Readings are large, and there are many of them in a pass.
+    let reading = Box::pin(reading);
+    async move { tokio::time::timeout_at(until, reading).await.unwrap_or_else(|_| Err(late(doing))) }
+}
+
+/// The same for what a cloud answers.
+pub fn read_in_time<T, F>(
+    until: Instant,
+    doing: &str,
+    reading: F,
+) -> impl Future<Output = Result<T, Problem>> + Send
+where
+    T: Send,
+    F: Future<Output = Result<T, CloudError>> + Send,
+{
+    in_time(until, doing, async move { reading.await.map_err(|e| Problem::from_cloud(e, doing)) })
+}
+
+/// A reading took too long.
+#[must_use]
+pub fn late(doing: &str) -> Problem {
+    let message = format!("could not {doing}: no answer came in time; trying again");
+    Problem::new(Class::Transient, Reason::CloudUnavailable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_answer_leaves_time_for_the_rest() {
+        let whole = Duration::from_millis(500);
+        let deadlines = Deadlines::new(whole, true);
+        let never = std::future::pending::<Result<(), Problem>>();
+        let problem = in_time(deadlines.of(By::Running), "look", never).await.unwrap_err();
+        assert_eq!(problem.class, Class::Transient);
+        assert!(deadlines.began.elapsed() >= whole / 5);
+        let order = [By::Running, By::Set, By::Principals, By::Accounts, By::Assignments, By::Past];
+        assert!(order.windows(2).all(|pair| deadlines.of(pair[0]) < deadlines.of(pair[1])));
+        assert!(deadlines.of(By::Past) < deadlines.began + whole);
+        let calm = Deadlines { hurried: false, ..deadlines };
+        assert_eq!(calm.of(By::Running), calm.began + whole);
+    }
+}

@@ -1,0 +1,138 @@
+//! The permission set as it is, and what is to be done about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::Ledger;
+use crate::clients::aws::permission_sets::SetEdit;
+use crate::engine::plan_set::{DesiredSet, OWNER_TAG, ObservedSet, Refusal, SetStep, plan_set};
+use crate::engine::{FailedWork, Instance};
+use crate::problem::{Class, Problem};
+use crate::status::Reason;
+
+/// The permission set, and what is to be done about it.
+#[derive(Debug, Default)]
+pub struct SetSide {
+    /// Its ARN, as far as it is known.
+    pub arn: Option<String>,
+    /// The set as it is.
+    pub state: Option<ObservedSet>,
+    /// Whether it carries our mark.
+    pub marked: bool,
+    /// What is to be done.
+    pub steps: Vec<SetStep>,
+    /// Why nothing may be done, or what went wrong.
+    pub problem: Option<Problem>,
+    /// Accounts whose role is older than the set; with edits planned, those that will be.
+    pub stale: BTreeSet<String>,
+    /// Accounts that are being provisioned.
+    pub provisioning: BTreeSet<String>,
+    /// Accounts that could not be provisioned.
+    pub failed: BTreeMap<String, FailedWork>,
+    /// It was edited a moment ago, and which accounts that made stale is not visible yet.
+    pub settling: bool,
+}
+
+impl SetSide {
+    /// A set that nothing is done about: stated removals go on with what the ledger knows.
+    #[must_use]
+    pub fn closed(ledger: &Ledger, problem: Problem) -> Self {
+        Self { arn: ledger.set_arn.clone(), problem: Some(problem), ..Self::default() }
+    }
+
+    /// Reads the set. `guard`: why nobody may get it.
+    pub async fn read(
+        wanted: &DesiredSet,
+        instance: &Instance,
+        ledger: &Ledger,
+        hint: Option<&str>,
+        guard: Option<Problem>,
+    ) -> Self {
+        const DOING: &str = "read the permission set";
+        let mut side = Self::default();
+        match instance.observe_set(wanted, hint.or(ledger.set_arn.as_deref())).await {
+            Ok(state) => {
+                side.arn = state.as_ref().map(|s| s.set.arn.clone());
+                let owner = state.as_ref().and_then(|s| s.tags.get(OWNER_TAG));
+                side.marked = owner.is_some_and(|o| *o == wanted.owner);
+                side.state = state;
+            }
+            Err((e, arn)) => {
+                side = Self::closed(ledger, Problem::from_cloud(e, DOING));
+                side.arn = arn.or(side.arn);
+                return side;
+            }
+        }
+        match plan_set(wanted, side.state.as_ref()) {
+            Ok(steps) => side.steps = steps,
+            Err(refusal) => {
+                side.problem = Some(refused(&wanted.name, &refusal));
+                // A set that is not ours holds nothing of ours, unless it only lost its mark: what the ledger has of
+                // it is still ours to remove.
+                if refusal != Refusal::NotAdopted || ledger.set_arn != side.arn {
+                    side.arn = None;
+                }
+                return side;
+            }
+        }
+        if let Some(guard) = guard {
+            side.steps.clear();
+            side.problem = Some(guard);
+            return side;
+        }
+        if let Some(arn) = side.arn.clone() {
+            let edits =
+                side.steps.iter().any(|s| !matches!(s, SetStep::Edit(SetEdit::Tag(_) | SetEdit::Untag(_))));
+            let stale = match edits {
+                true => instance.provisioned_accounts(&arn).await,
+                false => instance.stale_accounts(&arn).await,
+            };
+            match stale {
+                Ok(stale) => side.stale = stale,
+                Err(e) => side.problem = Some(Problem::from_cloud(e, "ask which accounts are out of date")),
+            }
+            side.recall(instance);
+        }
+        side
+    }
+
+    /// What runs and what failed, as of now.
+    pub fn recall(&mut self, instance: &Instance) {
+        if let Some(arn) = &self.arn {
+            (self.provisioning, self.failed) = instance.provisionings(arn);
+            self.failed.retain(|account, _| self.stale.contains(account));
+            self.settling = self.stale.is_empty() && instance.is_settling(arn);
+        }
+    }
+
+    /// Whether an account is out of date for another reason than a failure that rests.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.settling || !self.provisioning.is_empty() || !self.to_provision().is_empty()
+    }
+
+    /// Accounts that can be provisioned now.
+    #[must_use]
+    pub fn to_provision(&self) -> BTreeSet<String> {
+        let rests = |a: &String| self.failed.get(a).is_some_and(|f| !f.rest.is_zero());
+        self.stale.iter().filter(|a| !rests(a) && !self.provisioning.contains(*a)).cloned().collect()
+    }
+}
+
+fn refused(name: &str, refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::OwnedByOther(owner) => Problem::new(
+            Class::Guarded,
+            Reason::OwnedByOther,
+            format!(
+                "permission set {name} belongs to {owner} (its tag causeway.dev/owner): choose another name, or delete that owner's binding first"
+            ),
+        ),
+        Refusal::NotAdopted => Problem::new(
+            Class::Guarded,
+            Reason::NotAdopted,
+            format!(
+                "permission set {name} exists and carries nobody's mark: set spec.permissionSet.adopt to true to take it over, or choose another name"
+            ),
+        ),
+    }
+}
