@@ -1,7 +1,9 @@
 """boto3 against the sandbox: every operation, pages, asynchronous work, typed errors, bad callers."""
 
+import base64
 import concurrent.futures
 import datetime
+import json
 import unittest.mock
 import uuid
 
@@ -426,9 +428,21 @@ def _():
     equal(until("the set is listed", found), 1)
 
 
+@suite.check("an identity token that nobody vouches for assumes no role")
+def _():
+    part = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")  # noqa: E731
+    claims = {"iss": "https://issuer.example", "sub": "me", "aud": ["sts.amazonaws.com"], "exp": 4_000_000_000}
+    role = {"RoleArn": f"arn:aws:iam::{aws.management}:role/operations", "RoleSessionName": "conformance"}
+    for token in ("no token at all", f"{part({'alg': 'RS256'})}.{part(claims)}.{part('signature')}"):
+        with aws.refused("InvalidIdentityToken", typed=False):
+            aws.call("sts", "AssumeRoleWithWebIdentity", WebIdentityToken=token, **role)
+
+
 suite.finish(
     never_good={
         "sso-admin DescribeInstanceAccessControlAttributeConfiguration": "attributes for access control cannot be "
         "switched on in the sandbox, so that the answer is always that there are none",
+        "sts AssumeRoleWithWebIdentity": "good tokens come from a cluster, and this run has none; the sandbox's own "
+        "tests have an issuer",
     }
 )
