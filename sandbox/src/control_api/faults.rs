@@ -81,8 +81,10 @@ fn problem(rule: &FaultRule) -> Option<String> {
         (FaultKind::Error | FaultKind::ErrorAfterEffect, Some(status)) if !(400..=599).contains(&status) => {
             Some("an error's status is between 400 and 599".into())
         }
-        (kind, Some(_)) if !matches!(kind, FaultKind::Error | FaultKind::Throttle) => {
-            Some("only error and throttle have a status".into())
+        (kind, Some(_))
+            if !matches!(kind, FaultKind::Error | FaultKind::ErrorAfterEffect | FaultKind::Throttle) =>
+        {
+            Some("only errors and throttle have a status".into())
         }
         (FaultKind::LoopingNextLink, _) if !PAGING.contains(&rule.service.as_str()) => {
             Some(format!("{} has no pages with a next link: {} have", rule.service, PAGING.join(", ")))

@@ -225,7 +225,7 @@ async fn faults_counters_clock_and_world() {
         (json!({"service": "grahp", "kind": "hang"}), "grahp"),
         (json!({"service": "graph", "kind": "hang", "nth": 1, "probability": 0.5}), "not both"),
         (json!({"service": "graph", "kind": "explode"}), "explode"),
-        (json!({"service": "graph", "kind": "malformed", "status": 500}), "only error and throttle"),
+        (json!({"service": "graph", "kind": "malformed", "status": 500}), "only errors and throttle"),
         (json!({"service": "scim", "kind": "looping-next-link"}), "no pages"),
         (json!([{"service": "graph", "kind": "hang"}, {"service": "graph"}]), "kind"),
     ] {
