@@ -71,6 +71,7 @@ fn finish(operations: &mut Operations, verdict: &Verdict) {
 }
 
 #[test]
+#[ignore = "takes minutes: cargo xtask faults --quick"]
 fn every_fault_on_every_operation_ends_the_same() {
     run(async {
         let mut verdict = Verdict::default();
@@ -112,6 +113,7 @@ fn each_fault_alone_ends_the_same() {
 }
 
 #[test]
+#[ignore = "takes minutes: cargo xtask faults --quick"]
 fn what_lasts_is_told_as_documented_and_passes() {
     run(async {
         let operations: Vec<Operation> = usual().await.calls.keys().cloned().collect();

@@ -61,6 +61,9 @@ The same journey, with the same end:
   on, it makes at most the one call in flight, and ends with exit code 3;
 * the operator's clock is ten minutes ahead of, or behind, everybody else's. (One-off acts by annotation are ignored by
   an operator whose clock is more than five minutes behind, and it says so.)
+
+Known and not mended: a throttle that outlasts the time that a binding gives one reading is told as `CloudUnavailable`,
+where it should be no condition at all.
 ";
 
 /// Compares the page with the one that follows from what was called, or writes it.

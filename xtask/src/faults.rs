@@ -1,15 +1,25 @@
-//! The fault matrix in its slow form: one fault in each journey.
+//! The fault matrix: what takes too long for `cargo test`.
 
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-/// Runs the journeys; without `only`, the test writes `docs/faults.md` when all went well.
-pub fn run(only: &str) -> anyhow::Result<()> {
+const ALONE: &str = "faults::each_fault_alone_ends_the_same";
+const TOGETHER: [&str; 2] = [
+    "faults::every_fault_on_every_operation_ends_the_same",
+    "faults::what_lasts_is_told_as_documented_and_passes",
+];
+
+/// Runs the journeys: one fault in each, or (`quick`) many that do not meet in one. Without `only`, the tests write
+/// `docs/faults.md` when all went well.
+pub fn run(only: &str, quick: bool) -> anyhow::Result<()> {
     let mut tests = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    tests.args(["test", "--test", "suite", "faults::each_fault_alone_ends_the_same"]);
-    tests.args(["--", "--ignored", "--exact", "--nocapture"]);
-    tests.env("FAULTS_ONLY", only);
+    tests.args(["test", "--locked", "--test", "suite", "--", "--ignored", "--exact", "--nocapture"]);
+    if quick {
+        tests.args(TOGETHER);
+    } else {
+        tests.arg(ALONE).env("FAULTS_ONLY", only);
+    }
     if only.is_empty() {
         tests.env("CAUSEWAY_FAULTS_PAGE", "write");
     }

@@ -42,6 +42,9 @@ enum Task {
         /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
         #[arg(long, default_value = "")]
         only: String,
+        /// Many faults in one journey, and those that last: some minutes.
+        #[arg(long, conflicts_with = "only")]
+        quick: bool,
     },
 }
 
@@ -50,6 +53,6 @@ fn main() -> anyhow::Result<()> {
         Task::Gen { check } => generate::run(check),
         Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
-        Task::Faults { only } => faults::run(&only),
+        Task::Faults { only, quick } => faults::run(&only, quick),
     }
 }
