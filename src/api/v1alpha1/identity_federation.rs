@@ -3,6 +3,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::BindingRules;
 use crate::api::{
     ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, SecretKeyRef, SecretRef, schema,
 };
@@ -59,7 +60,7 @@ pub struct IdentityFederationSpec {
     pub entra: Entra,
     /// The AWS side.
     pub aws: Aws,
-    /// Which bindings may use this federation. Bindings of other namespaces are refused.
+    /// Which bindings may use this federation. Absent: those of this namespace, on any account but the management account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bindings: Option<BindingRules>,
 }
@@ -228,25 +229,6 @@ pub struct IdentityCenter {
 pub struct ServiceProviderMetadata {
     /// ConfigMap and key that hold the XML document.
     pub config_map_key_ref: ConfigMapKeyRef,
-}
-
-/// Guard rails for bindings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BindingRules {
-    /// Whether bindings may target the management account.
-    #[serde(default)]
-    pub management_account: ManagementAccount,
-}
-
-/// Whether bindings may target the organization's management account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ManagementAccount {
-    /// Such a binding is refused.
-    #[default]
-    Deny,
-    /// Such a binding is carried out.
-    Allow,
 }
 
 /// What is true of a federation.

@@ -1,9 +1,11 @@
 //! Version `v1alpha1`.
 
+mod binding_rules;
 mod identity_federation;
 mod permission_set_binding;
 mod scim_connection;
 
+pub use binding_rules::*;
 pub use identity_federation::*;
 pub use permission_set_binding::*;
 pub use scim_connection::*;

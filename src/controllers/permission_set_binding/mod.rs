@@ -9,6 +9,7 @@ mod observe;
 mod plan;
 mod principals;
 mod resolve;
+mod rules;
 mod status;
 
 use kube::ResourceExt as _;
