@@ -6,6 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 
+/// With one subscriber alone, what another thread logs first is decided by that thread, and counts as of no interest to
+/// anybody from then on. A second one, which hears nothing, makes every subscriber be asked.
+pub fn keep_interest() {
+    static SECOND: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+    SECOND.get_or_init(|| {
+        let deaf = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(io::sink);
+        tracing::Dispatch::new(deaf.finish())
+    });
+}
+
 /// Captures the log from its making to its end.
 pub struct Logs {
     written: Arc<Mutex<Vec<u8>>>,

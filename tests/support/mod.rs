@@ -24,6 +24,7 @@ static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// Runs a test on the shared runtime: the control plane's processes belong to it and outlive each test.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
+    logs::keep_interest();
     RUNTIME.block_on(test)
 }
 
