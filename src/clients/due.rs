@@ -62,8 +62,13 @@ impl Due {
     ///
     /// # Errors
     /// It did not come in time.
-    pub async fn meet<T>(&self, reading: impl Future<Output = T> + Send) -> Result<T, Late> {
-        tokio::time::timeout_at(self.at, reading).await.map_err(|_| self.late())
+    pub fn meet<T: Send>(
+        &self,
+        reading: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Result<T, Late>> + Send {
+        // Readings are large, and there are many of them in a pass.
+        let reading = Box::pin(reading);
+        async move { tokio::time::timeout_at(self.at, reading).await.map_err(|_| self.late()) }
     }
 }
 

@@ -110,11 +110,11 @@ impl Watch {
             Service::IdentityStore => &self.identity_store,
             _ => &None,
         };
-        if let Some(limiter) = limiter {
-            if limiter.check().is_err() {
-                self.slowed.note();
-                limiter.until_ready().await;
-            }
+        if let Some(limiter) = limiter
+            && limiter.check().is_err()
+        {
+            self.slowed.note();
+            limiter.until_ready().await;
         }
     }
 }

@@ -55,9 +55,8 @@ where
     T: Send,
     F: Future<Output = Result<T, Problem>> + Send,
 {
-    // Readings are large, and there are many of them in a pass.
-    let reading = Box::pin(reading);
-    async move { until.meet(reading).await.unwrap_or_else(|why| Err(late(doing, why))) }
+    let meeting = until.meet(reading);
+    async move { meeting.await.unwrap_or_else(|why| Err(late(doing, why))) }
 }
 
 /// The same for what a cloud answers.
