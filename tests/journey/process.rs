@@ -81,6 +81,8 @@ pub fn start_with(
         "--creation-grace",
         "10s",
     ];
+    let given = |pair: &[&str]| further.contains(&pair[0]);
+    let usual: Vec<&str> = usual.chunks(2).filter(|pair| !given(pair)).flatten().copied().collect();
     let more = [&usual[..], further].concat();
     let log = log.to_owned();
     Operator::start_with(Path::new(BINARY), &world.sandbox, kubeconfig, log, &more, environment).unwrap()
