@@ -14,7 +14,7 @@ use super::tracker::{Target, Tracker, Verb, older};
 use crate::clients::aws::AwsClients;
 use crate::clients::aws::assignments::{Assignment, PrincipalId};
 use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
-use crate::clients::aws::organization::Organization;
+use crate::clients::aws::organization::{Organization, OrganizationAccount};
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::aws::sso_admin::SsoAdmin;
 use crate::clients::{CloudError, CloudErrorKind, Service};
@@ -29,7 +29,7 @@ const MANY_GROUPS: usize = 2_000;
 pub struct Instance {
     pub(super) sso: SsoAdmin,
     store: IdentityStore,
-    organization: Organization,
+    pub(super) organization: Organization,
     pub(super) shared: Arc<Shared>,
     pub(super) reads: Arc<Reads>,
 }
@@ -81,7 +81,9 @@ pub(super) struct Reads {
     /// Out-of-date accounts by set.
     pub stale: Mutex<BTreeMap<String, (BTreeSet<String>, Timestamp)>>,
     groups: Kept<Vec<StoredPrincipal>>,
-    accounts: Kept<BTreeMap<String, bool>>,
+    accounts: Kept<BTreeMap<String, OrganizationAccount>>,
+    /// Where accounts are and what units are called: read only when rules ask for it.
+    pub places: super::places::PlaceReads,
     many_groups: AtomicBool,
     users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
     by_principal: Mutex<HashMap<PrincipalId, Reading>>,
@@ -110,7 +112,7 @@ pub(super) struct Parts {
 
 /// One complete reading, kept for a short while; many who ask at once read it once.
 #[derive(Debug)]
-struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
+pub(super) struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
@@ -119,7 +121,7 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    async fn get<F>(&self, clock: &Clock, keep: Duration, read: F) -> Result<Arc<T>, CloudError>
+    pub(super) async fn get<F>(&self, clock: &Clock, keep: Duration, read: F) -> Result<Arc<T>, CloudError>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
@@ -132,6 +134,10 @@ impl<T> Kept<T> {
         let value = Arc::new(read.await?);
         *kept = Some((clock.now(), Arc::clone(&value)));
         Ok(value)
+    }
+
+    pub(super) async fn clear(&self) {
+        *self.0.lock().await = None;
     }
 }
 
@@ -178,7 +184,7 @@ impl Shared {
     }
 
     /// How long a reading serves everybody: short beside the resync, so that each resync sees the truth.
-    fn keep(&self) -> Duration {
+    pub(super) fn keep(&self) -> Duration {
         (self.timing.resync / 10).min(Duration::from_secs(30))
     }
 
@@ -247,11 +253,11 @@ impl Instance {
         Ok(found)
     }
 
-    /// The organization's accounts, and whether each is active.
+    /// The organization's accounts.
     ///
     /// # Errors
     /// The classified failure.
-    pub async fn accounts(&self) -> Result<Arc<BTreeMap<String, bool>>, CloudError> {
+    pub async fn accounts(&self) -> Result<Arc<BTreeMap<String, OrganizationAccount>>, CloudError> {
         self.reads.accounts.get(&self.shared.clock, self.shared.keep(), self.organization.accounts()).await
     }
 
@@ -438,8 +444,9 @@ impl Instance {
         locked(&self.reads.stale).clear();
         locked(&self.shared.memory).searched.clear();
         self.reads.pairs_only.store(false, Ordering::Relaxed);
-        *self.reads.groups.0.lock().await = None;
-        *self.reads.accounts.0.lock().await = None;
+        self.reads.groups.clear().await;
+        self.reads.accounts.clear().await;
+        self.reads.places.clear().await;
     }
 }
 
