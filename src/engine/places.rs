@@ -15,12 +15,15 @@ pub struct Places {
     pub units: BTreeMap<String, Option<String>>,
 }
 
+/// Units: id and name.
+type Units = Vec<(String, String)>;
+
 /// What was read about places.
 #[derive(Debug, Default)]
 pub(super) struct PlaceReads {
     walked: Kept<BTreeMap<String, Vec<String>>>,
-    /// Children by parent: id and name. The root is the child of nothing, and has no name.
-    children: tokio::sync::Mutex<BTreeMap<String, Kept<Vec<(String, String)>>>>,
+    /// Children by parent. The root is the child of nothing, and has no name.
+    children: tokio::sync::Mutex<BTreeMap<String, Kept<Units>>>,
 }
 
 impl PlaceReads {
@@ -67,7 +70,7 @@ impl Instance {
         let (clock, keep) = (&self.shared.clock, self.shared.keep());
         let roots = async {
             let roots = self.organization.roots().await?;
-            Ok::<Vec<(String, String)>, CloudError>(roots.into_iter().map(|id| (id, String::new())).collect())
+            Ok::<Units, CloudError>(roots.into_iter().map(|id| (id, String::new())).collect())
         };
         let roots = children.entry(String::new()).or_default().get(clock, keep, roots).await?;
         let Some((root, _)) = roots.first() else { return Ok(None) };

@@ -50,7 +50,7 @@ pub async fn rule(twin: &Twin, rules: Value) {
 
 /// The federation of the example, and the team's namespace.
 pub async fn team(world: World) -> Twin {
-    let mut twin = Twin::start(world).await;
+    let mut twin = Box::pin(Twin::start(world)).await;
     twin.move_to("payments").await;
     label(&twin, json!({"team": "payments"})).await;
     twin.patch_federation(&json!({"spec": {"bindings": specs(FEDERATION)[0]["bindings"]}})).await;

@@ -93,6 +93,14 @@ async fn forge(twin: &Twin, name: &str, data: Value) {
     maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
 }
 
+/// A binding that uses somebody else's set, for nobody.
+fn uses_platform(include: Value) -> Value {
+    json!({
+        "permissionSet": {"name": "Platform", "definition": "Elsewhere"},
+        "principals": [], "accounts": {"include": include},
+    })
+}
+
 #[test]
 fn a_forged_ledger_gives_nothing_and_takes_nothing_that_is_not_allowed() {
     run(async {
@@ -138,23 +146,25 @@ fn a_forged_ledger_gives_nothing_and_takes_nothing_that_is_not_allowed() {
         for (name, rules, spec) in [
             (
                 "other",
-                admits,
+                admits.clone(),
                 readers(
                     "payments-other",
                     json!({"permissionSet": {"inlinePolicy": {"Id": "x".repeat(11_000)}}}),
                 ),
             ),
+            ("stopped", json!([{}]), uses_platform(json!([]))),
             (
-                "used",
-                json!([{}]),
-                json!({"permissionSet": {"name": "Platform", "definition": "Elsewhere"},
-                "principals": [], "accounts": {"include": []}}),
+                "named",
+                json!([{}, {"namespaces": {"names": [twin.namespace]}, "permissionSetNames": ["payments-*"]}]),
+                uses_platform(json!([])),
             ),
+            ("managing", admits, uses_platform(json!([{"ids": [MANAGEMENT]}]))),
         ] {
             rule(&twin, rules).await;
             forge(&twin, name, grants.clone()).await;
             twin.create(name, &spec).await;
-            twin.pass(&operator, name).await.unwrap();
+            let status = twin.pass(&operator, name).await.unwrap().status;
+            assert_eq!((ready(&status).0.as_str(), status.permission_set_arn), ("False", None), "{name}");
             twin.delete(name).await;
             twin.pass(&operator, name).await;
         }

@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt as _};
 use super::deadline::{By, Deadlines, read_in_time};
 use super::ledger::Ledger;
 use super::principals::{self, Subject};
-use super::resolve::Resolved;
+use super::resolve::{self, Resolved};
 use super::rules::{self, Asked, AskedPrincipal, Content};
 use super::set_side::SetSide;
 use crate::api::v1alpha1::{BindingRule, IdentityFederation, PermissionSetBinding};
@@ -86,7 +86,8 @@ pub fn is_proven(object: &PermissionSetBinding, federation: &IdentityFederation,
     !is_foreign(object, federation) || (recorded.is_some() && recorded == ledger.set_arn.as_ref())
 }
 
-/// Why the rules do not let anybody get anything through the binding, if so. Judged on what was read in this pass.
+/// Why nobody may get anything through the binding, if so: it names the management account, or breaks the rules. Judged
+/// on what was read in this pass.
 pub async fn refusal(
     object: &PermissionSetBinding,
     wanted: &DesiredSet,
@@ -94,8 +95,11 @@ pub async fn refusal(
     subjects: &[Subject],
     accounts: &BTreeSet<String>,
     resolved: &Resolved,
-    time: Deadlines,
+    time: &Deadlines,
 ) -> Option<Problem> {
+    if let Err(problem) = resolve::guard(&resolved.federation, accounts) {
+        return Some(problem);
+    }
     let rules = rules_of(&resolved.federation)?;
     let own = resolved.federation.namespace().unwrap_or_default();
     let asked = Asked {
@@ -122,11 +126,11 @@ async fn places(
     rules: &[BindingRule],
     accounts: &BTreeSet<String>,
     instance: &Instance,
-    time: Deadlines,
+    time: &Deadlines,
 ) -> Result<Places, Problem> {
     const DOING: &str = "read where the accounts are in the organization";
     let Some(paths) = rules::needed_units(rules) else { return Ok(Places::default()) };
-    read_in_time(time.of(By::Accounts), DOING, instance.places(accounts, &paths)).await
+    read_in_time(&time.of(By::Accounts), DOING, instance.places(accounts, &paths)).await
 }
 
 /// What a permission set comes to: as the binding wants it, and where it leaves it alone, as it is. A set that something

@@ -7,7 +7,7 @@ use super::entra::Directory;
 use super::evidence;
 use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
-use super::resolve::{self, Resolved};
+use super::resolve::Resolved;
 use super::set_side::{Look, SetSide};
 use super::{deserted, desired, guard, owner};
 use crate::api::v1alpha1::{Definition, PermissionSetBinding};
@@ -85,16 +85,16 @@ pub async fn observe(
     goal: Goal,
     resolved: &Resolved,
     ledger: Ledger,
-    time: Deadlines,
+    time: &Deadlines,
     context: &Context,
 ) -> Result<Observed, Problem> {
     let instance = &resolved.instance;
-    let work = read_in_time(time.of(By::Running), "look at what runs in AWS", instance.settle()).await.err();
+    let work = read_in_time(&time.of(By::Running), "look at what runs in AWS", instance.settle()).await.err();
 
     let named = desired::accounts(object);
     let lost = ledger.set_arn.is_none();
     let wanted = goal.set.as_ref().ok().cloned();
-    let mut set = read_set(object, goal.set, resolved, goal.known.as_deref(), &named, time).await;
+    let mut set = read_set(object, goal.set, resolved, goal.known.as_deref(), time).await;
     let mut ledger = match &set.arn {
         Some(arn) => ledger.of_set(arn),
         // No set, no assignments.
@@ -102,17 +102,16 @@ pub async fn observe(
     };
     let mut directory = Directory::new(context, &resolved.federation);
     let until = time.of(By::Principals);
-    let mut subjects = principals::standings(object, &ledger, instance, &mut directory, until).await;
+    let mut subjects = principals::standings(object, &ledger, instance, &mut directory, &until).await;
     let accounts = account_side(named, resolved, time).await;
-    let mut removals_only = goal.removals_only;
-    if let Some(wanted) = wanted.filter(|_| set.problem.is_none())
+    // Also where something else is wrong with the set: what is refused may not be touched for what a ledger says.
+    if let Some(wanted) = wanted.filter(|_| set.problem.is_none() || set.state.is_some())
         && let Some(problem) =
             guard::refusal(object, &wanted, &set, &subjects, &accounts.named, resolved, time).await
     {
         set.refuse(problem);
-        // What others made does not become ours by being named in vain.
-        removals_only = true;
-        if lost {
+        let ours = !lost && (set.marked || goal.known == set.arn);
+        if !ours {
             set.arn = None;
             ledger = Ledger { set_arn: None, grants: BTreeSet::new(), ..ledger };
         }
@@ -121,7 +120,7 @@ pub async fn observe(
         accounts.named.iter().cloned().chain(ledger.grants.iter().map(|g| g.account.clone())).collect();
     if let Some(arn) = set.arn.as_ref().filter(|_| lost && set.marked) {
         let weighed = evidence::weigh(subjects, arn, &places, instance);
-        (subjects, ledger.unproven) = in_time(time.of(By::Assignments), evidence::DOING, weighed).await?;
+        (subjects, ledger.unproven) = in_time(&time.of(By::Assignments), evidence::DOING, weighed).await?;
     }
 
     let (overdue, _) = instance.waited(&owner(object, context));
@@ -132,7 +131,7 @@ pub async fn observe(
 
     let mut observed = Observed {
         recordable: !lost || set.state.is_some() || set.problem.is_none(),
-        removals_only,
+        removals_only: goal.removals_only,
         set,
         subjects,
         accounts,
@@ -155,23 +154,21 @@ async fn read_set(
     wanted: Result<DesiredSet, Problem>,
     resolved: &Resolved,
     known: Option<&str>,
-    named: &BTreeSet<String>,
-    time: Deadlines,
+    time: &Deadlines,
 ) -> SetSide {
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(problem) => return SetSide::closed(known, problem),
     };
-    let guard = resolve::guard(&resolved.federation, named).err();
     let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
     let look = Look {
         elsewhere: object.spec.permission_set.definition == Definition::Elsewhere,
         whole: guard::rules_of(&resolved.federation).is_some(),
+        at_home: !guard::is_foreign(object, &resolved.federation),
     };
-    let reading = SetSide::read(&wanted, look, &resolved.instance, known, hint.as_deref(), guard);
-    tokio::time::timeout_at(time.of(By::Set), reading)
-        .await
-        .unwrap_or_else(|_| SetSide::closed(known, late("read the permission set")))
+    let reading = SetSide::read(&wanted, look, &resolved.instance, known, hint.as_deref());
+    let read = time.of(By::Set).meet(reading).await;
+    read.unwrap_or_else(|why| SetSide::closed(known, late("read the permission set", why)))
 }
 
 /// Everybody whose assignments must be read.
@@ -192,10 +189,10 @@ pub(super) fn wanted_grants(subjects: &[Subject], accounts: &AccountSide) -> BTr
         .collect()
 }
 
-async fn account_side(named: BTreeSet<String>, resolved: &Resolved, time: Deadlines) -> AccountSide {
+async fn account_side(named: BTreeSet<String>, resolved: &Resolved, time: &Deadlines) -> AccountSide {
     let mut side = AccountSide { named, ..AccountSide::default() };
     let reading = resolved.instance.accounts();
-    match read_in_time(time.of(By::Accounts), "list the organization's accounts", reading).await {
+    match read_in_time(&time.of(By::Accounts), "list the organization's accounts", reading).await {
         Ok(known) => {
             for account in &side.named {
                 match known.get(account).map(|a| a.active) {
@@ -230,27 +227,35 @@ impl Observed {
         instance: &Instance,
         concerned: &BTreeSet<PrincipalId>,
         places: &BTreeSet<String>,
-        time: Deadlines,
+        time: &Deadlines,
     ) {
         const DOING: &str = "look at what AWS did a moment ago";
         if let Some(arn) = self.set.arn.clone() {
-            self.assigned = instance.assigned(&arn, concerned, places, time.of(By::Assignments)).await;
+            self.assigned = instance.assigned(&arn, concerned, places, &time.of(By::Assignments)).await;
         }
-        self.plan = plan_assignments(&self.facts());
+        self.decide();
         let verbs = self.verbs();
         if !instance.must_learn(&verbs) {
             return;
         }
         // Something is to be done for the first time since the start: it may have been done just before it. What
         // could not be learnt may not begin; the rest goes on.
-        if let Err(problem) = read_in_time(time.of(By::Past), DOING, instance.learn(&verbs)).await {
+        if let Err(problem) = read_in_time(&time.of(By::Past), DOING, instance.learn(&verbs)).await {
             self.work.get_or_insert(problem);
         }
         if let Some(arn) = self.set.arn.clone() {
-            self.assigned = instance.assigned(&arn, concerned, places, time.of(By::Past)).await;
+            self.assigned = instance.assigned(&arn, concerned, places, &time.of(By::Past)).await;
             self.set.recall(instance);
         }
+        self.decide();
+    }
+
+    /// What is to be done about the assignments. What others made does not become ours by being named in vain.
+    pub fn decide(&mut self) {
         self.plan = plan_assignments(&self.facts());
+        if self.set.is_refused {
+            self.plan.enter.clear();
+        }
     }
 
     /// What decides about assignments.

@@ -20,6 +20,8 @@ pub struct SetSide {
     pub marked: bool,
     /// Something else says what is in it.
     pub is_elsewhere: bool,
+    /// A guard refuses the binding, or what it judges by could not be read.
+    pub is_refused: bool,
     /// What is to be done.
     pub steps: Vec<SetStep>,
     /// Why nothing may be done, or what went wrong.
@@ -41,6 +43,9 @@ pub struct Look {
     pub elsewhere: bool,
     /// With the parts that the binding leaves alone: rules judge them too.
     pub whole: bool,
+    /// The binding lives beside its federation: a set of that name is taken for the one of its ledger when it cannot be
+    /// read.
+    pub at_home: bool,
 }
 
 impl SetSide {
@@ -53,21 +58,21 @@ impl SetSide {
 
     /// Nothing is done about the set, and nobody gets it.
     pub fn refuse(&mut self, problem: Problem) {
+        self.is_refused = true;
         self.steps.clear();
         self.stale.clear();
         self.failed.clear();
         self.settling = false;
-        self.problem = Some(problem);
+        self.problem.get_or_insert(problem);
     }
 
-    /// Reads the set. `guard`: why nobody may get it.
+    /// Reads the set.
     pub async fn read(
         wanted: &DesiredSet,
         look: Look,
         instance: &Instance,
         known: Option<&str>,
         hint: Option<&str>,
-        guard: Option<Problem>,
     ) -> Self {
         const DOING: &str = "read the permission set";
         let mut side = Self { is_elsewhere: look.elsewhere, ..Self::default() };
@@ -80,13 +85,13 @@ impl SetSide {
             }
             Err((e, arn)) => {
                 side = Self::closed(known, Problem::from_cloud(e, DOING));
-                side.arn = arn.or(side.arn);
+                side.arn = arn.filter(|_| look.at_home).or(side.arn);
                 return side;
             }
         }
         if look.elsewhere {
             // Not ours to edit, and whose accounts are out of date is not ours to mend.
-            side.problem = guard.or_else(|| side.arn.is_none().then(|| not_found(&wanted.name)));
+            side.problem = side.arn.is_none().then(|| not_found(&wanted.name));
             return side;
         }
         match plan_set(wanted, side.state.as_ref()) {
@@ -100,11 +105,6 @@ impl SetSide {
                 }
                 return side;
             }
-        }
-        if let Some(guard) = guard {
-            side.steps.clear();
-            side.problem = Some(guard);
-            return side;
         }
         if let Some(arn) = side.arn.clone() {
             let edits =
