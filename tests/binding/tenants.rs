@@ -1,7 +1,9 @@
 //! Bindings of another namespace than their federation's, and what people there may try (docs/guard-rails.md).
 
-use causeway::api::v1alpha1::PermissionSetBindingStatus;
-use causeway::controllers::Outcome;
+use causeway::api::v1alpha1::{IdentityFederation, PermissionSetBindingStatus};
+use causeway::controllers::identity_federation::IdentityFederationReconciler;
+use causeway::controllers::{Cleanup, Outcome, Reconciler as _};
+use causeway::status::condition;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::PostParams;
@@ -57,7 +59,21 @@ fn a_namespace_that_is_not_allowed_gets_nothing_and_one_that_was_keeps_what_it_h
         assert!(said(&status, "Stalled").2.contains(&twin.namespace));
         assert_eq!(twin.calls("DescribePermissionSet") + twin.calls("ListPermissionSets"), calls);
 
+        // One that is not taken does not keep the federation from going; one that is does.
+        let referrers = async || {
+            let api = Api::<IdentityFederation>::namespaced(twin.client.clone(), &twin.home);
+            let federation = api.get("acme").await.unwrap();
+            match IdentityFederationReconciler::default().cleanup(&federation, &operator.context).await {
+                Cleanup::Done => None,
+                Cleanup::Waiting(outcome) => {
+                    let ready = condition(&outcome.status.conditions, "Ready").unwrap();
+                    Some(ready.message.clone())
+                }
+            }
+        };
+        assert_eq!(referrers().await, None);
         label(&twin, json!({"team": "payments"})).await;
+        assert!(referrers().await.unwrap().contains(&format!("{}/readers", twin.namespace)));
         let status = twin.settle(&operator, "readers").await.unwrap();
         assert_eq!((ready(&status).0.as_str(), status.current), ("True", 2), "{status:#?}");
 

@@ -46,8 +46,8 @@ impl Rivals {
 }
 
 /// The other bindings that claim this binding's permission set. Two that claim one do not fight: neither gives anybody
-/// anything. Who only uses a set claims nothing, and neither does who may not have it by the rules: else anybody could
-/// stop anybody.
+/// anything. Who only uses a set claims nothing, and neither does who may not have the name by the rules: else anybody
+/// could stop anybody.
 ///
 /// # Errors
 /// API server trouble.
@@ -57,11 +57,14 @@ pub async fn rivals(
     context: &Context,
 ) -> Result<Rivals, Problem> {
     let mut rivals = Rivals::default();
-    if object.spec.permission_set.definition == Definition::Elsewhere {
+    let (own, home) = (object.namespace().unwrap_or_default(), resolved.federation.namespace());
+    let name = &object.spec.permission_set.name;
+    let shared = guard::rules_of(&resolved.federation);
+    if object.spec.permission_set.definition == Definition::Elsewhere
+        || !rules::may_claim(shared, &home.unwrap_or_default(), &own, &resolved.labels, name)
+    {
         return Ok(rivals);
     }
-    let own = object.namespace().unwrap_or_default();
-    let name = &object.spec.permission_set.name;
     let mut judge = Judge { context, instance_arn: &resolved.instance_arn, federations: HashMap::new() };
     let bindings = Api::<PermissionSetBinding>::namespaced(context.kube.clone(), &own);
     for other in bindings.list(&ListParams::default()).await? {
@@ -79,7 +82,6 @@ pub async fn rivals(
         }
     }
     rivals.here.sort_by_key(|b| b.name_any());
-    let shared = guard::rules_of(&resolved.federation);
     let shared = shared.is_some_and(|rules| rules.iter().any(|rule| rule.namespaces.is_some()));
     if !shared && !guard::is_foreign(object, &resolved.federation) {
         return Ok(rivals);

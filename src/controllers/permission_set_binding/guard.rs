@@ -53,6 +53,23 @@ pub async fn admit(
     Err(not_taken(&federation.name_any(), &own, &namespace))
 }
 
+/// Whether a federation takes bindings of that namespace.
+///
+/// # Errors
+/// API server trouble.
+pub async fn takes(
+    federation: &IdentityFederation,
+    namespace: &str,
+    context: &Context,
+) -> Result<bool, Problem> {
+    let (rules, own) = (rules_of(federation), federation.namespace().unwrap_or_default());
+    if own == namespace {
+        return Ok(true);
+    }
+    let labels = labels(rules, namespace, context).await?;
+    Ok(rules::admit_namespace(rules, &own, namespace, &labels))
+}
+
 /// The labels of a namespace, if some rule asks for labels.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 use proptest::collection::{btree_map, btree_set, vec};
-use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::super::ledger::Pin;
@@ -217,68 +218,92 @@ fn any_ledger() -> impl Strategy<Value = Ledger> {
     )
 }
 
+/// A case: rules, principals, accounts, ledger; the set as it is and as it is wanted; whether managed policies are left
+/// alone, whether something else defines the set, and whether it exists.
+type Case = (Vec<Value>, Vec<Value>, BTreeSet<&'static str>, Ledger, (Content, Content), (bool, bool, bool));
+
+fn any_case() -> impl Strategy<Value = Case> {
+    (
+        vec(any_rule(), 0..4),
+        any_principals(),
+        btree_set(select(ACCOUNTS.to_vec()), 0..3),
+        any_ledger(),
+        (any_content(), any_content()),
+        any::<(bool, bool, bool)>(),
+    )
+}
+
+/// What is decided, and what the set comes to by what AWS has once the planned edits are made.
+fn decided((written, principals, accounts, ledger, (live, wants), flags): &Case) -> (Observed, Content) {
+    let (keeps, elsewhere, there) = *flags;
+    let object = object(&json!({"principals": principals, "accounts": accounts}), "payments", None);
+    let wanted = wanted((!keeps).then(|| wants.managed.clone()), wants);
+    let state = (elsewhere || there).then(|| stored(live));
+    let subjects = met(&object, ledger);
+    let named: BTreeSet<String> = accounts.iter().map(|a| (*a).to_owned()).collect();
+    let asked = Asked {
+        namespace: "payments".into(),
+        set_name: wanted.name.clone(),
+        content: content(&wanted, state.as_ref(), elsewhere),
+        accounts: named.clone(),
+        principals: asked_principals(&object, &subjects),
+        ..Asked::default()
+    };
+    let steps = if elsewhere { Vec::new() } else { plan_set(&wanted, state.as_ref()).unwrap() };
+    let mut set = SetSide { arn: Some("arn:set".into()), steps: steps.clone(), ..SetSide::default() };
+    if rules::judge(&rules(Value::Array(written.clone())), "identity", &asked, &places()).is_err() {
+        set.refuse(Problem::new(Class::Guarded, Reason::NotAllowedByRules, ""));
+    }
+    let side = AccountSide { active: named.clone(), named, ..AccountSide::default() };
+    let mut observed = Observed {
+        desired: wanted_grants(&subjects, &side),
+        set,
+        subjects,
+        accounts: side,
+        ledger: ledger.clone(),
+        recordable: true,
+        removals_only: false,
+        assigned: Assigned::default(),
+        stated: BTreeSet::new(),
+        unsure: BTreeSet::new(),
+        overdue: BTreeSet::new(),
+        plan: AssignmentPlan::default(),
+        work: None,
+    };
+    observed.decide();
+    let set =
+        PermissionSet { arn: String::new(), name: wanted.name.clone(), settings: SetSettings::default() };
+    let before = state.unwrap_or_else(|| ObservedSet::fresh(set, BTreeMap::new()));
+    let after = steps.iter().fold(before, |set, step| match step {
+        SetStep::Edit(edit) => set.after(edit),
+        SetStep::Create { .. } => set,
+    });
+    (observed, read(&after))
+}
+
+#[test]
+fn many_of_the_cases_give_somebody_something() {
+    let (mut runner, cases) = (TestRunner::deterministic(), any_case());
+    let gives = |_: &usize| {
+        let (observed, _) = decided(&cases.new_tree(&mut runner).unwrap().current());
+        !observed.plan.create.is_empty()
+    };
+    let count = (0..1_000).filter(gives).count();
+    assert!((20..980).contains(&count), "{count} of 1000");
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     /// Whatever stands in spec and ledger: each assignment that is planned, and each edit, is one that some rule allows
     /// in full, by what AWS has.
     #[test]
-    fn no_ledger_gives_what_the_rules_do_not_allow(
-        written in vec(any_rule(), 0..4), principals in any_principals(),
-        accounts in btree_set(select(ACCOUNTS.to_vec()), 0..3), ledger in any_ledger(),
-        live in any_content(), wants in any_content(), keeps in any::<bool>(), elsewhere in any::<bool>(),
-        there in option::weighted(0.7, Just(())),
-    ) {
-        let object = object(&json!({"principals": principals, "accounts": accounts}), "payments", None);
-        let wanted = wanted((!keeps).then(|| wants.managed.clone()), &wants);
-        let state = (elsewhere || there.is_some()).then(|| stored(&live));
-        let subjects = met(&object, &ledger);
-        let named: BTreeSet<String> = accounts.iter().map(|a| (*a).to_owned()).collect();
-        let asked = Asked {
-            namespace: "payments".into(),
-            set_name: wanted.name.clone(),
-            content: content(&wanted, state.as_ref(), elsewhere),
-            accounts: named.clone(),
-            principals: asked_principals(&object, &subjects),
-            ..Asked::default()
-        };
-        let steps = if elsewhere { Vec::new() } else { plan_set(&wanted, state.as_ref()).unwrap() };
-        let mut set = SetSide { arn: Some("arn:set".into()), steps: steps.clone(), ..SetSide::default() };
-        let read_rules = rules(Value::Array(written.clone()));
-        let refused = rules::judge(&read_rules, "identity", &asked, &places()).is_err();
-        if refused {
-            set.refuse(Problem::new(Class::Guarded, Reason::NotAllowedByRules, ""));
-        }
-        let side = AccountSide { active: named.clone(), named, ..AccountSide::default() };
-        let mut observed = Observed {
-            desired: wanted_grants(&subjects, &side),
-            set,
-            subjects,
-            accounts: side,
-            ledger,
-            recordable: true,
-            removals_only: false,
-            assigned: Assigned::default(),
-            stated: BTreeSet::new(),
-            unsure: BTreeSet::new(),
-            overdue: BTreeSet::new(),
-            plan: AssignmentPlan::default(),
-            work: None,
-        };
-        observed.decide();
-
-        // By what AWS has, once the planned edits are made.
-        let fresh = PermissionSet {
-            arn: String::new(), name: wanted.name.clone(), settings: SetSettings::default(),
-        };
-        let before = state.unwrap_or_else(|| ObservedSet::fresh(fresh, BTreeMap::new()));
-        let after = steps.iter().fold(before, |set, step| match step {
-            SetStep::Edit(edit) => set.after(edit),
-            SetStep::Create { .. } => set,
-        });
-        let content = read(&after);
+    fn no_ledger_gives_what_the_rules_do_not_allow(case in any_case()) {
+        let (observed, content) = decided(&case);
         let facts = |accounts, principals| by_hand::Facts {
             namespace: "payments", set_name: "payments-read", content: &content, accounts, principals,
         };
-        let allowed = |facts| written.iter().any(|rule| by_hand::allows(rule, &facts));
+        let allowed = |facts| case.0.iter().any(|rule| by_hand::allows(rule, &facts));
         for grant in observed.plan.create.iter().chain(&observed.plan.enter) {
             let who = STORE.iter().find(|s| s.0 == grant.principal.kind && s.1 == grant.principal.id).unwrap();
             let principal = (who.0 == PrincipalKind::Group, who.2, who.3.to_vec());
@@ -288,7 +313,9 @@ proptest! {
             prop_assert!(allowed(facts(Vec::new(), Vec::new())));
         }
     }
+}
 
+proptest! {
     #[test]
     fn fuzz_any_rules_judge_any_binding(
         stored in resource::<PermissionSetBinding>(), federation in resource::<IdentityFederation>(),

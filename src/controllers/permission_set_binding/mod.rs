@@ -24,6 +24,8 @@ mod watcher;
 
 use kube::ResourceExt as _;
 
+pub(in crate::controllers) use self::guard::takes;
+
 use self::apply::Applied;
 use self::deadline::{By, Deadlines};
 use self::ledger::Ledger;

@@ -424,6 +424,8 @@ fn any_asked() -> impl Strategy<Value = Asked> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     /// What is let through is what some rule allows in full, and nothing else is refused.
     #[test]
     fn no_binding_gets_what_the_rules_do_not_allow(written in vec(any_rule(), 0..4), asked in any_asked()) {
