@@ -71,9 +71,10 @@ fn a_namespace_that_is_not_allowed_gets_nothing_and_one_that_was_keeps_what_it_h
                 }
             }
         };
-        assert_eq!(referrers().await, None);
+        eventually("nobody keeps it", async || referrers().await.is_none()).await;
         label(&twin, json!({"team": "payments"})).await;
-        assert!(referrers().await.unwrap().contains(&format!("{}/readers", twin.namespace)));
+        let named = format!("{}/readers", twin.namespace);
+        eventually("it is kept", async || referrers().await.is_some_and(|m| m.contains(&named))).await;
         let status = twin.settle(&operator, "readers").await.unwrap();
         assert_eq!((ready(&status).0.as_str(), status.current), ("True", 2), "{status:#?}");
 

@@ -296,3 +296,26 @@ fn told(
     }
     Outcome { class: Some(problem.class), retry_after: problem.retry_after, ..Outcome::settled(status) }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::api::Object;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn referrers_are_read_whatever_else_they_say() {
+        let binding = json!({
+            "apiVersion": "causeway.dev/v1alpha1", "kind": "PermissionSetBinding", "metadata": {"name": "b"},
+            "spec": {"federationRef": {"name": "acme", "namespace": "identity"}, "permissionSet": 7},
+            "status": {"permissionSetArn": "arn:set", "current": 2, "conditions": "none"},
+        });
+        let read: Object<Referring, Holding> = serde_json::from_value(binding).unwrap();
+        assert_eq!(read.spec.federation_ref.namespace.as_deref(), Some("identity"));
+        assert_eq!(read.status.unwrap().permission_set_arn.as_deref(), Some("arn:set"));
+        let bare = json!({"metadata": {}, "spec": {"federationRef": {"name": "acme"}}});
+        let read: Object<Referring, Holding> = serde_json::from_value(bare).unwrap();
+        assert!(read.status.is_none());
+    }
+}
