@@ -27,8 +27,8 @@ pub(super) struct PlaceReads {
 }
 
 impl PlaceReads {
-    pub(super) async fn clear(&self) {
-        self.walked.clear().await;
+    pub(super) async fn forget(&self) {
+        self.walked.forget().await;
         self.children.lock().await.clear();
     }
 }
