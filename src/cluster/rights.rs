@@ -19,6 +19,8 @@ pub fn watched() -> Vec<PolicyRule> {
         // By name, from a resource's own namespace: never listed.
         rule("", ["secrets"], ["get"]),
         rule("events.k8s.io", ["events"], ["create", "patch"]),
+        // The labels of a namespace, where the rules of a federation ask for them.
+        rule("", ["namespaces"], ["get"]),
     ]
 }
 

@@ -13,7 +13,7 @@ use super::plan_set::ObservedSet;
 use super::tracker::{Target, Tracker, Verb, older};
 use crate::clients::aws::assignments::{Assignment, PrincipalId};
 use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
-use crate::clients::aws::organization::Organization;
+use crate::clients::aws::organization::{Organization, OrganizationAccount};
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::aws::sso_admin::SsoAdmin;
 use crate::clients::aws::{AwsClients, Budget};
@@ -29,7 +29,7 @@ const MANY_GROUPS: usize = 2_000;
 pub struct Instance {
     pub(super) sso: SsoAdmin,
     store: IdentityStore,
-    organization: Organization,
+    pub(super) organization: Organization,
     pub(super) shared: Arc<Shared>,
     pub(super) reads: Arc<Reads>,
     slowed: Slowed,
@@ -88,7 +88,9 @@ pub(super) struct Reads {
     /// Out-of-date accounts by set.
     pub stale: Mutex<BTreeMap<String, (BTreeSet<String>, Timestamp)>>,
     groups: Kept<Vec<StoredPrincipal>>,
-    accounts: Kept<BTreeMap<String, bool>>,
+    accounts: Kept<BTreeMap<String, OrganizationAccount>>,
+    /// Where accounts are and what units are called: read only when rules ask for it.
+    pub places: super::places::PlaceReads,
     many_groups: AtomicBool,
     users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
     by_principal: Mutex<HashMap<PrincipalId, Reading>>,
@@ -126,7 +128,7 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    async fn get<F>(&self, clock: &Clock, keep: Duration, read: F) -> Result<Arc<T>, CloudError>
+    pub(super) async fn get<F>(&self, clock: &Clock, keep: Duration, read: F) -> Result<Arc<T>, CloudError>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
@@ -191,7 +193,7 @@ impl Shared {
     }
 
     /// How long a reading serves everybody: short beside the resync, so that each resync sees the truth.
-    fn keep(&self) -> Duration {
+    pub(super) fn keep(&self) -> Duration {
         (self.timing.resync / 10).min(Duration::from_secs(30))
     }
 
@@ -269,11 +271,11 @@ impl Instance {
         Ok(found)
     }
 
-    /// The organization's accounts, and whether each is active.
+    /// The organization's accounts.
     ///
     /// # Errors
     /// The classified failure.
-    pub async fn accounts(&self) -> Result<Arc<BTreeMap<String, bool>>, CloudError> {
+    pub async fn accounts(&self) -> Result<Arc<BTreeMap<String, OrganizationAccount>>, CloudError> {
         self.reads.accounts.get(&self.shared.clock, self.shared.keep(), self.organization.accounts()).await
     }
 
@@ -485,6 +487,7 @@ impl Instance {
         self.reads.listing.forget().await;
         self.reads.groups.forget().await;
         self.reads.accounts.forget().await;
+        self.reads.places.forget().await;
     }
 }
 

@@ -6,6 +6,7 @@
 mod assignments;
 mod instance;
 pub mod patience;
+mod places;
 pub mod plan_assignments;
 pub mod plan_set;
 pub mod policy;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex};
 
 pub use assignments::{Assigned, FailedWork};
 pub use instance::Instance;
+pub use places::Places;
 pub use sets::EditedSet;
 pub use work::{Request, Submitted};
 

@@ -34,7 +34,7 @@ pub struct DesiredSet {
     pub tags: Option<BTreeMap<String, String>>,
 }
 
-/// A permission set as it is. What the desired one leaves alone is not read, and empty here.
+/// A permission set as it is. What the desired one leaves alone is read only for rules, and else empty here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedSet {
     /// The set itself.

@@ -21,17 +21,21 @@ pub struct EditedSet {
 }
 
 impl Instance {
-    /// The permission set as it is, as far as `desired` manages it; none when there is no set of that name. Many
-    /// passes within a short while, as when assignments are under way, read it once.
+    /// The permission set as it is, as far as `desired` manages it, or as a `whole`; none when there is no set of that
+    /// name. Many passes within a short while, as when assignments are under way, read it once.
     ///
     /// # Errors
     /// The classified failure, and the ARN when the set is there but could not be read.
     pub async fn observe_set(
         &self,
         desired: &DesiredSet,
+        whole: bool,
         hint: Option<&str>,
     ) -> Result<Option<ObservedSet>, (CloudError, Option<String>)> {
-        let parts = Parts { managed: desired.managed.is_some(), references: desired.references.is_some() };
+        let parts = Parts {
+            managed: whole || desired.managed.is_some(),
+            references: whole || desired.references.is_some(),
+        };
         let known = locked(&self.reads.sets).get(&desired.name).cloned();
         if let Some((set, read, at)) = known
             && read == parts
@@ -44,24 +48,24 @@ impl Instance {
             return Ok(None);
         };
         let arn = set.arn.clone();
-        let set = self.read_set(set, desired).await.map_err(|e| (e, Some(arn)))?;
+        let set = self.read_set(set, parts).await.map_err(|e| (e, Some(arn)))?;
         let mut known = locked(&self.reads.sets);
         known.retain(|_, (_, _, at)| self.shared.is_fresh(*at));
         known.insert(desired.name.clone(), (set.clone(), parts, asked));
         Ok(Some(set))
     }
 
-    /// Reads the parts of a set that are managed. Parts that we edited a moment ago are seen through a stale reading.
+    /// Reads a set with the parts that are asked for. Parts that we edited a moment ago are seen through a stale reading.
     ///
     /// # Errors
     /// The classified failure.
-    async fn read_set(&self, set: PermissionSet, desired: &DesiredSet) -> Result<ObservedSet, CloudError> {
+    async fn read_set(&self, set: PermissionSet, parts: Parts) -> Result<ObservedSet, CloudError> {
         let arn = set.arn.clone();
         let mut read = ObservedSet::fresh(set, self.sso.tags(&arn).await?);
-        if desired.managed.is_some() {
+        if parts.managed {
             read.managed = self.sso.managed_policies(&arn).await?;
         }
-        if desired.references.is_some() {
+        if parts.references {
             read.references = self.sso.policy_references(&arn).await?;
         }
         read.inline = self.sso.inline_policy(&arn).await?;

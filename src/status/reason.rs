@@ -96,8 +96,12 @@ reasons! {
     PrincipalIdentityChanged,
     /// An account does not exist in the organization or is not active.
     AccountNotFound,
-    /// The federation does not take this binding.
+    /// The federation does not take this binding: it takes none of the binding's namespace, or none on the management account.
     BindingNotAllowed,
+    /// The federation's `spec.bindings.rules` do not allow what the binding comes to; the message says which part breaks which rule and who can change it. Nobody gets anything new, and what exists stays.
+    NotAllowedByRules,
+    /// The permission set that something else defines does not exist.
+    PermissionSetNotFound,
     /// AWS reports that assignments could not be made or removed; see `status.failures`.
     AssignmentFailed,
     /// AWS reports that the permission set could not be provisioned; see `status.failures`.

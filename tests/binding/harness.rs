@@ -67,7 +67,10 @@ pub struct Operator {
 pub struct Twin {
     pub sandbox: Sandbox,
     pub client: Client,
+    /// Of the bindings.
     pub namespace: String,
+    /// Of the federation.
+    pub home: String,
     pub aws: AwsClients,
     pub settings: Settings,
     /// Status writes so far.
@@ -138,6 +141,7 @@ impl Twin {
         let twin = Self {
             sandbox,
             client,
+            home: namespace.clone(),
             namespace,
             aws: person,
             settings,
@@ -184,14 +188,21 @@ impl Twin {
         api.patch_status("acme", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     }
 
+    /// The bindings from here on are those of another namespace, which the operator watches too.
+    pub async fn move_to(&mut self, prefix: &str) {
+        let (_, namespace) = support::namespace(prefix).await;
+        self.settings.namespaces = [self.home.clone(), namespace.clone()].into();
+        self.namespace = namespace;
+    }
+
     pub async fn patch_federation(&self, patch: &Value) {
-        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.namespace);
+        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.home);
         api.patch("acme", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// What the federation's own controller says about the instance.
     pub async fn instance_ready(&self, ready: bool) {
-        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.namespace);
+        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.home);
         let status = json!({"status": {"conditions": [{
             "type": "InstanceReady", "status": if ready { "True" } else { "False" }, "reason": "Succeeded",
             "message": "the test says so", "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -242,6 +253,9 @@ impl Twin {
         let mut spec = spec.clone();
         if spec.get("federationRef").is_none() {
             spec["federationRef"] = json!({"name": "acme"});
+            if self.namespace != self.home {
+                spec["federationRef"]["namespace"] = json!(self.home);
+            }
         }
         let binding = json!({
             "apiVersion": "causeway.dev/v1alpha1", "kind": "PermissionSetBinding",

@@ -2,9 +2,11 @@
 
 mod crash;
 mod deserted;
+mod guard;
 mod harness;
 mod life;
 mod lost;
 mod modes;
 mod refusals;
 mod stated;
+mod tenants;

@@ -17,7 +17,7 @@ use crate::support::run;
 use crate::support::world::{ALL, FEDERATION, TestWorld};
 
 /// Leaves whose effect lies elsewhere than in plan and status, and the test that shows it.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 4] = [
     // In this test everything is observed, whatever a resource says.
     ("/spec/mode", include_str!("../binding/life.rs"), "retain_and_observe_write_nothing"),
     (
@@ -25,6 +25,8 @@ const ELSEWHERE: [(&str, &str, &str); 3] = [
         include_str!("mod.rs"),
         "deleting_everything_leaves_nothing_of_ours_but_what_is_retained",
     ),
+    // One pass for each leaf is enough there: rules leave no trace but what they refuse.
+    ("/spec/bindings/rules", include_str!("../binding/guard.rs"), "every_leaf_of_the_rules_decides"),
     (
         "/spec/principals/0/onRecreate",
         include_str!("../binding/refusals.rs"),

@@ -332,3 +332,18 @@ fn undescribed(schema: &Value, path: &str, bare: &mut Vec<String>) {
         undescribed(items, &format!("{path}[]"), bare);
     }
 }
+
+#[test]
+fn the_examples_of_guard_rails_are_accepted() {
+    run(async {
+        let (client, namespace) = namespace("schema").await;
+        let yaml = [
+            include_str!("../../examples/guard-rails/10-federation.yaml"),
+            include_str!("../../examples/guard-rails/20-bindings.yaml"),
+        ];
+        for object in yaml.iter().flat_map(|y| sandbox::journey::parse(y, Some(&namespace)).unwrap()) {
+            let api = api(client.clone(), &namespace, &object.types.as_ref().unwrap().kind);
+            dry_run(&api, &serde_json::to_value(&object).unwrap()).await.unwrap();
+        }
+    });
+}

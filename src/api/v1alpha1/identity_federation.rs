@@ -3,7 +3,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AwsCredentials, EntraCredentials};
+use super::{AwsCredentials, BindingRules, EntraCredentials};
 use crate::api::{ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, schema};
 
 /// The trust between one Entra tenant and one AWS IAM Identity Center instance.
@@ -58,7 +58,7 @@ pub struct IdentityFederationSpec {
     pub entra: Entra,
     /// The AWS side.
     pub aws: Aws,
-    /// Which bindings may use this federation. Bindings of other namespaces are refused.
+    /// Which bindings may use this federation, and for what. Absent: those of this namespace, for anything but the management account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bindings: Option<BindingRules>,
 }
@@ -191,25 +191,6 @@ pub struct IdentityCenter {
 pub struct ServiceProviderMetadata {
     /// ConfigMap and key that hold the XML document.
     pub config_map_key_ref: ConfigMapKeyRef,
-}
-
-/// Guard rails for bindings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BindingRules {
-    /// Whether bindings may target the management account.
-    #[serde(default)]
-    pub management_account: ManagementAccount,
-}
-
-/// Whether bindings may target the organization's management account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ManagementAccount {
-    /// Such a binding is refused.
-    #[default]
-    Deny,
-    /// Such a binding is carried out.
-    Allow,
 }
 
 /// What is true of a federation.

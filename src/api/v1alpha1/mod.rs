@@ -1,10 +1,12 @@
 //! Version `v1alpha1`.
 
+mod binding_rules;
 mod credentials;
 mod identity_federation;
 mod permission_set_binding;
 mod scim_connection;
 
+pub use binding_rules::*;
 pub use credentials::*;
 pub use identity_federation::*;
 pub use permission_set_binding::*;

@@ -87,12 +87,17 @@ pub struct FederationRef {
 
 /// The permission set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.definition != 'Elsewhere' || !(self.adopt || has(self.description) || has(self.sessionDuration) || has(self.relayState) || has(self.managedPolicies) || has(self.customerManagedPolicies) || has(self.inlinePolicy) || has(self.permissionsBoundary) || has(self.tags))").message("with definition Elsewhere only the name is given: something else says what is in the permission set"))]
 #[serde(rename_all = "camelCase")]
 pub struct PermissionSet {
     /// Its name. AWS cannot rename a permission set.
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[\w+=,.@-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("permissionSet.name is immutable: AWS cannot rename a permission set; create another binding"))]
     pub name: String,
+    /// Who says what is in it. Here: this binding makes the set, edits it and deletes it. Elsewhere: the set exists, something else defines it, and this binding only gives it to people; several bindings may do so with one set.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("permissionSet.definition is immutable: create another binding"))]
+    pub definition: Definition,
     /// Take over a permission set of that name that carries nobody's mark.
     #[serde(default)]
     pub adopt: bool,
@@ -134,6 +139,16 @@ pub struct PermissionSet {
     #[schemars(length(max = 45))]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && !k.startsWith('aws:') && !k.startsWith('causeway.dev/'))").message("tag keys have at most 128 characters and must not start with aws: or causeway.dev/"))]
     pub tags: Option<BTreeMap<String, TagValue>>,
+}
+
+/// Who says what is in a permission set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Definition {
+    /// The binding.
+    #[default]
+    Here,
+    /// Something else.
+    Elsewhere,
 }
 
 /// The value of a tag.

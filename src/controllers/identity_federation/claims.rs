@@ -36,11 +36,11 @@ struct ClaimingApplication {
 type Claim = Object<Claiming, NotUsed>;
 
 /// One API for each watched namespace, or one for all.
-pub fn watched<K: Clone + DeserializeOwned + std::fmt::Debug>(
-    client: &Client,
-    settings: &Settings,
-    resource: &ApiResource,
-) -> Vec<Api<Object<K, NotUsed>>> {
+pub fn watched<K, S>(client: &Client, settings: &Settings, resource: &ApiResource) -> Vec<Api<Object<K, S>>>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+    S: Clone + DeserializeOwned + std::fmt::Debug,
+{
     if settings.namespaces.is_empty() {
         return vec![Api::all_with(client.clone(), resource)];
     }
@@ -73,7 +73,7 @@ pub async fn contested(object: &IdentityFederation, context: &Context) -> Option
 async fn list(context: &Context) -> Result<Vec<Claim>, Problem> {
     let resource = ApiResource::erase::<IdentityFederation>(&());
     let mut all = Vec::new();
-    for api in watched::<Claiming>(&context.kube, &context.settings, &resource) {
+    for api in watched::<Claiming, NotUsed>(&context.kube, &context.settings, &resource) {
         all.extend(api.list(&ListParams::default()).await?);
     }
     Ok(all)

@@ -19,6 +19,7 @@ use crate::clients::entra::Graph;
 use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
 use crate::controllers::absences::Absences;
 use crate::controllers::context::Context;
+use crate::controllers::permission_set_binding::takes;
 use crate::controllers::{Cleanup, Outcome};
 use crate::plan::Plan;
 use crate::problem::{Class, Problem};
@@ -80,12 +81,20 @@ struct Referring {
     federation_ref: FederationRef,
 }
 
-/// Connections of this namespace and bindings of all watched ones, also those that are going themselves.
+/// What a referrer says that it has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Holding {
+    permission_set_arn: Option<String>,
+}
+
+/// Connections of this namespace and bindings of all watched ones, also those that are going themselves. A binding of
+/// another namespace that is not taken and has made nothing does not count: else anybody could keep a federation.
 async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec<String>, Problem> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let connections = ApiResource::erase::<ScimConnection>(&());
     let bindings = ApiResource::erase::<PermissionSetBinding>(&());
-    let mut scopes = claims::watched::<Referring>(&context.kube, &context.settings, &bindings);
+    let mut scopes = claims::watched::<Referring, Holding>(&context.kube, &context.settings, &bindings);
     scopes.push(Api::namespaced_with(context.kube.clone(), &namespace, &connections));
     let mut found = Vec::new();
     for scope in scopes {
@@ -98,6 +107,10 @@ async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec
             let own = referrer.namespace().unwrap_or_default();
             let reference = &referrer.spec.federation_ref;
             if reference.name == name && reference.namespace.as_ref().unwrap_or(&own) == &namespace {
+                let holds = referrer.status.as_ref().is_some_and(|s| s.permission_set_arn.is_some());
+                if !holds && !takes(object, &own, context).await? {
+                    continue;
+                }
                 found.push(format!("{kind} {own}/{}", referrer.name_any()));
             }
         }
@@ -282,4 +295,27 @@ fn told(
         status.observed_generation = Some(generation);
     }
     Outcome { class: Some(problem.class), retry_after: problem.retry_after, ..Outcome::settled(status) }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::Object;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn referrers_are_read_whatever_else_they_say() {
+        let binding = json!({
+            "apiVersion": "causeway.dev/v1alpha1", "kind": "PermissionSetBinding", "metadata": {"name": "b"},
+            "spec": {"federationRef": {"name": "acme", "namespace": "identity"}, "permissionSet": 7},
+            "status": {"permissionSetArn": "arn:set", "current": 2, "conditions": "none"},
+        });
+        let read: Object<Referring, Holding> = serde_json::from_value(binding).unwrap();
+        assert_eq!(read.spec.federation_ref.namespace.as_deref(), Some("identity"));
+        assert_eq!(read.status.unwrap().permission_set_arn.as_deref(), Some("arn:set"));
+        let bare = json!({"metadata": {}, "spec": {"federationRef": {"name": "acme"}}});
+        let read: Object<Referring, Holding> = serde_json::from_value(bare).unwrap();
+        assert!(read.status.is_none());
+    }
 }

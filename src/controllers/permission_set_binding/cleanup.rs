@@ -9,9 +9,9 @@ use super::ledger::Ledger;
 use super::principals::{self, Subject};
 use super::resolve::{Resolved, resolve};
 use super::watcher::Watcher;
-use super::{apply, audit, owner, plan, status};
+use super::{apply, audit, guard, owner, plan, status};
 use crate::api::v1alpha1::{
-    AssignmentFailure, IdentityFederation, PermissionSetBinding, PermissionSetBindingStatus,
+    AssignmentFailure, Definition, IdentityFederation, PermissionSetBinding, PermissionSetBindingStatus,
 };
 use crate::clients::CloudErrorKind;
 use crate::clients::aws::assignments::PrincipalId;
@@ -126,38 +126,56 @@ async fn pass(
         // It waits for its bindings, and will never look at AWS again.
         return Ok(Stage::Done);
     }
-    let resolved = resolve(federation, context).await?;
+    let known = guard::is_proven(object, &federation, &ledger);
+    if !known && recorded.is_none() {
+        // One of another namespace. If it is not taken, it never was, whatever a ledger there says.
+        match guard::admit(object, &federation, context).await {
+            Err(problem) if never_began(&problem) => return Ok(Stage::Done),
+            other => _ = other?,
+        }
+    }
+    let resolved = resolve(federation, Ok(BTreeMap::new()), context).await?;
     let instance = &resolved.instance;
     let owner = owner(object, context);
     let time = Deadlines::new(context.settings.timing.reconcile, true, instance.slowed().clone());
     let work = Work { object, instance, owner: &owner, names: ledger.names(), time };
 
     // What the ledger knows goes first: whatever is wrong with the set, or cannot be read of it.
-    if let Some(arn) = &ledger.set_arn
+    if let Some(arn) = ledger.set_arn.as_ref().filter(|_| known)
         && let Some(stage) = work.remove_assignments(arn, &ledger.grants).await?
     {
         return Ok(stage);
     }
     let name = &object.spec.permission_set.name;
+    let was_recorded = recorded.is_some();
     let hint = recorded.or_else(|| ledger.set_arn.clone());
     let found = instance.find_set_anew(name, hint.as_deref()).await;
     let Some(set) = found.map_err(|e| Problem::from_cloud(e, "look for the permission set"))? else {
         // Its assignments went with it.
         return Ok(Stage::Done);
     };
-    let tags = instance.set_tags(&set.arn).await;
-    let tags = tags.map_err(|e| Problem::from_cloud(e, "read the permission set's tags"))?;
-    if tags.get(OWNER_TAG) != Some(&owner) {
-        return Ok(Stage::Done);
-    }
-    if ledger.set_arn.is_none() {
-        // Deleted in the foreground, a ledger goes before its owner: then what matches the spec is ours.
-        let ours = as_specified(object, &resolved, &ledger.of_set(&set.arn), context).await?;
-        if let Some(stage) = work.remove_assignments(&set.arn, &ours).await? {
-            return Ok(stage);
+    let is_elsewhere = object.spec.permission_set.definition == Definition::Elsewhere;
+    if !is_elsewhere {
+        let tags = instance.set_tags(&set.arn).await;
+        let tags = tags.map_err(|e| Problem::from_cloud(e, "read the permission set's tags"))?;
+        if tags.get(OWNER_TAG) != Some(&owner) {
+            return Ok(Stage::Done);
         }
     }
-    work.remove_set(&set).await
+    // Deleted in the foreground, a ledger goes before its owner: then what matches the spec is ours. What speaks for
+    // that is the mark; of a set that something else defines, the status alone.
+    let lost = ledger.set_arn.is_none() && (!is_elsewhere || was_recorded);
+    let ours = match () {
+        () if lost => as_specified(object, &resolved, &ledger.of_set(&set.arn), context).await?,
+        () if !known && !is_elsewhere => ledger.of_set(&set.arn).grants,
+        () => BTreeSet::new(),
+    };
+    if (lost || !ours.is_empty())
+        && let Some(stage) = work.remove_assignments(&set.arn, &ours).await?
+    {
+        return Ok(stage);
+    }
+    if is_elsewhere { Ok(Stage::Done) } else { work.remove_set(&set).await }
 }
 
 /// A binding whose federation never took it, or never was, has made nothing.

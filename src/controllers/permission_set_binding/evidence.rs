@@ -74,6 +74,7 @@ mod tests {
             object_id: None,
             vouched: false,
             absent: false,
+            live: None,
             pinned: None,
             standing,
         };

@@ -1,6 +1,7 @@
 //! PermissionSetBinding: a permission set, and who gets it on which accounts.
 
 mod apply;
+mod claims;
 mod cleanup;
 mod deadline;
 mod deserted;
@@ -9,17 +10,21 @@ mod entra;
 mod evidence;
 #[cfg(test)]
 mod fuzz;
+mod guard;
 mod ledger;
 mod observe;
 mod plan;
 mod principals;
 mod resolve;
+mod rules;
 mod set_side;
 mod status;
 mod turns;
 mod watcher;
 
 use kube::ResourceExt as _;
+
+pub(in crate::controllers) use self::guard::takes;
 
 use self::apply::Applied;
 use self::deadline::{By, Deadlines};
@@ -101,20 +106,30 @@ async fn pass(
     context: &Context,
 ) -> Result<Outcome<PermissionSetBindingStatus>, Problem> {
     let federation = resolve::federation(object, context).await?;
+    let admitted = guard::admit(object, &federation, context).await;
+    let ledger = Ledger::read(object, context).await;
+    let known = ledger.as_ref().is_ok_and(|ledger| guard::is_proven(object, &federation, ledger));
+    // Who is not taken gets nothing, not even a look through the federation's eyes; what it made before is still its own.
+    let admitted = match admitted {
+        Err(problem) if !known => return Err(problem),
+        other => other,
+    };
     if federation.spec.suspend {
         let status = status::suspended(object, Some(&federation.name_any()), context.clock.now());
         return Ok(Outcome::settled(status));
     }
     let watcher = Watcher::of(object, Some(&federation), context.settings.mode);
-    let mut resolved = resolve::resolve(federation, context).await?;
-    let ledger = Ledger::read(object, context).await?;
-    let goal = match resolve::restraint(object, &mut resolved, &ledger, context).await? {
+    let mut resolved = resolve::resolve(federation, admitted, context).await?;
+    let ledger = ledger?;
+    let proven = ledger.set_arn.clone().filter(|_| known);
+    let goal = match resolve::restraint(object, &mut resolved, &ledger, known, context).await? {
         None => Goal {
             set: desired::desired_set(&object.spec.permission_set, owner(object, context)),
             removals_only: false,
             spared: std::collections::BTreeSet::new(),
+            known: proven,
         },
-        Some((problem, spared)) => Goal { set: Err(problem), removals_only: true, spared },
+        Some((problem, spared)) => Goal { set: Err(problem), removals_only: true, spared, known: proven },
     };
     let instance = &resolved.instance;
     let timing = &context.settings.timing;

@@ -7,10 +7,10 @@ use super::entra::Directory;
 use super::evidence;
 use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
-use super::resolve::{self, Resolved};
-use super::set_side::SetSide;
-use super::{deserted, desired, owner};
-use crate::api::v1alpha1::PermissionSetBinding;
+use super::resolve::Resolved;
+use super::set_side::{Look, SetSide};
+use super::{deserted, desired, guard, owner};
+use crate::api::v1alpha1::{Definition, PermissionSetBinding};
 use crate::clients::aws::assignments::PrincipalId;
 use crate::controllers::context::Context;
 use crate::engine::plan_assignments::{AssignmentPlan, Facts, Grant, plan_assignments};
@@ -40,6 +40,8 @@ pub struct Goal {
     pub removals_only: bool,
     /// What may not be removed, because it is also in the ledger of another binding.
     pub spared: BTreeSet<Grant>,
+    /// The set of the ledger, where that is believed without a look at AWS.
+    pub known: Option<String>,
 }
 
 /// Everything that was read, and what follows from it.
@@ -91,7 +93,8 @@ pub async fn observe(
 
     let named = desired::accounts(object);
     let lost = ledger.set_arn.is_none();
-    let set = read_set(object, goal.set, resolved, &ledger, &named, time).await;
+    let wanted = goal.set.as_ref().ok().cloned();
+    let mut set = read_set(object, goal.set, resolved, goal.known.as_deref(), time).await;
     let mut ledger = match &set.arn {
         Some(arn) => ledger.of_set(arn),
         // No set, no assignments.
@@ -101,6 +104,18 @@ pub async fn observe(
     let until = time.of(By::Principals);
     let mut subjects = principals::standings(object, &ledger, instance, &mut directory, &until).await;
     let accounts = account_side(named, resolved, time).await;
+    // Also where something else is wrong with the set: what is refused may not be touched for what a ledger says.
+    if let Some(wanted) = wanted.filter(|_| set.problem.is_none() || set.state.is_some())
+        && let Some(problem) =
+            guard::refusal(object, &wanted, &set, &subjects, &accounts.named, resolved, time).await
+    {
+        set.refuse(problem);
+        let ours = !lost && (set.marked || goal.known == set.arn);
+        if !ours {
+            set.arn = None;
+            ledger = Ledger { set_arn: None, grants: BTreeSet::new(), ..ledger };
+        }
+    }
     let places: BTreeSet<String> =
         accounts.named.iter().cloned().chain(ledger.grants.iter().map(|g| g.account.clone())).collect();
     if let Some(arn) = set.arn.as_ref().filter(|_| lost && set.marked) {
@@ -138,19 +153,22 @@ async fn read_set(
     object: &PermissionSetBinding,
     wanted: Result<DesiredSet, Problem>,
     resolved: &Resolved,
-    ledger: &Ledger,
-    named: &BTreeSet<String>,
+    known: Option<&str>,
     time: &Deadlines,
 ) -> SetSide {
     let wanted = match wanted {
         Ok(wanted) => wanted,
-        Err(problem) => return SetSide::closed(ledger, problem),
+        Err(problem) => return SetSide::closed(known, problem),
     };
-    let guard = resolve::guard(&resolved.federation, named).err();
     let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
-    let reading = SetSide::read(&wanted, &resolved.instance, ledger, hint.as_deref(), guard);
+    let look = Look {
+        elsewhere: object.spec.permission_set.definition == Definition::Elsewhere,
+        whole: guard::rules_of(&resolved.federation).is_some(),
+        at_home: !guard::is_foreign(object, &resolved.federation),
+    };
+    let reading = SetSide::read(&wanted, look, &resolved.instance, known, hint.as_deref());
     let read = time.of(By::Set).meet(reading).await;
-    read.unwrap_or_else(|why| SetSide::closed(ledger, late("read the permission set", why)))
+    read.unwrap_or_else(|why| SetSide::closed(known, late("read the permission set", why)))
 }
 
 /// Everybody whose assignments must be read.
@@ -159,7 +177,7 @@ fn concerned(subjects: &[Subject], ledger: &Ledger) -> BTreeSet<PrincipalId> {
     holders.chain(ledger.grants.iter().map(|g| g.principal.clone())).collect()
 }
 
-fn wanted_grants(subjects: &[Subject], accounts: &AccountSide) -> BTreeSet<Grant> {
+pub(super) fn wanted_grants(subjects: &[Subject], accounts: &AccountSide) -> BTreeSet<Grant> {
     let bound = subjects.iter().filter_map(|s| match &s.standing {
         Standing::Bound(pin) => Some(&pin.id),
         _ => None,
@@ -177,7 +195,7 @@ async fn account_side(named: BTreeSet<String>, resolved: &Resolved, time: &Deadl
     match read_in_time(&time.of(By::Accounts), "list the organization's accounts", reading).await {
         Ok(known) => {
             for account in &side.named {
-                match known.get(account) {
+                match known.get(account).map(|a| a.active) {
                     Some(true) => _ = side.active.insert(account.clone()),
                     Some(false) => _ = side.missing.insert(account.clone(), "is not active"),
                     None => _ = side.missing.insert(account.clone(), "is not in the organization"),
@@ -215,7 +233,7 @@ impl Observed {
         if let Some(arn) = self.set.arn.clone() {
             self.assigned = instance.assigned(&arn, concerned, places, &time.of(By::Assignments)).await;
         }
-        self.plan = plan_assignments(&self.facts());
+        self.decide();
         let verbs = self.verbs();
         if !instance.must_learn(&verbs) {
             return;
@@ -229,7 +247,15 @@ impl Observed {
             self.assigned = instance.assigned(&arn, concerned, places, &time.of(By::Past)).await;
             self.set.recall(instance);
         }
+        self.decide();
+    }
+
+    /// What is to be done about the assignments. What others made does not become ours by being named in vain.
+    pub fn decide(&mut self) {
         self.plan = plan_assignments(&self.facts());
+        if self.set.is_refused {
+            self.plan.enter.clear();
+        }
     }
 
     /// What decides about assignments.

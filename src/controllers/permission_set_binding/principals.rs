@@ -31,6 +31,15 @@ pub enum Standing {
     Unknown(Problem),
 }
 
+/// An object as the identity store has it, whatever a ledger says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Its display name, or user name.
+    pub name: String,
+    /// The ids that identity providers gave it.
+    pub external_ids: BTreeSet<String>,
+}
+
 /// A principal of the spec.
 #[derive(Debug)]
 pub struct Subject {
@@ -44,6 +53,8 @@ pub struct Subject {
     pub vouched: bool,
     /// The identity store was asked and does not have it.
     pub absent: bool,
+    /// The object that was found, as it is there.
+    pub live: Option<Live>,
     /// Whom it meant when it was bound first.
     pub pinned: Option<Pin>,
     /// How it stands.
@@ -117,17 +128,23 @@ pub async fn standings(
 const STORE: &str = "look the principal up in the identity store";
 const ENTRA: &str = "look the principal up in Entra";
 
-fn principal(bound: &BoundPrincipal) -> Principal {
+pub(super) fn principal(bound: &BoundPrincipal) -> Principal {
     Principal { group: bound.group.clone(), user: bound.user.clone() }
 }
 
 /// A principal before anybody has looked for it.
-fn subject(ledger: &Ledger, bound: &BoundPrincipal, principal: &Principal, name: String) -> Subject {
+pub(super) fn subject(
+    ledger: &Ledger,
+    bound: &BoundPrincipal,
+    principal: &Principal,
+    name: String,
+) -> Subject {
     Subject {
         kind: if bound.user.is_some() { PrincipalKind::User } else { PrincipalKind::Group },
         object_id: object_id(principal).map(str::to_owned),
         vouched: bound.on_recreate == OnRecreate::Rebind,
         absent: false,
+        live: None,
         pinned: pinned(ledger, principal),
         standing: Standing::Unknown(late(STORE, Late::Silent)),
         name,
@@ -135,7 +152,7 @@ fn subject(ledger: &Ledger, bound: &BoundPrincipal, principal: &Principal, name:
 }
 
 /// The object that carries the name now.
-fn meet(
+pub(super) fn meet(
     subject: &mut Subject,
     bound: &BoundPrincipal,
     ledger: &Ledger,
@@ -143,6 +160,10 @@ fn meet(
     approved: &BTreeSet<String>,
 ) {
     subject.vouched |= approved.contains(&found.1.id);
+    subject.live = Some(Live {
+        name: found.1.name.clone(),
+        external_ids: found.1.external_ids.iter().map(|e| e.id.clone()).collect(),
+    });
     let stranger = ledger.unproven.get(&subject.name).map(String::as_str);
     subject.standing = judge(&subject.name, bound, subject.pinned.as_ref(), stranger, found, approved);
 }
@@ -179,7 +200,7 @@ pub async fn bound(
 }
 
 /// The pin of a principal; one that the spec now names by object id may have been pinned under another name.
-fn pinned(ledger: &Ledger, principal: &Principal) -> Option<Pin> {
+pub(super) fn pinned(ledger: &Ledger, principal: &Principal) -> Option<Pin> {
     let by_name = ledger.pins.get(&principal.to_string());
     let by_id = || {
         let id = object_id(principal)?;

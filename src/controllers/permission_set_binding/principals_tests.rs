@@ -87,6 +87,7 @@ fn subject(name: &str, pinned: Option<Pin>, standing: Standing) -> Subject {
         object_id: None,
         vouched: false,
         absent: false,
+        live: None,
         pinned,
         standing,
     }

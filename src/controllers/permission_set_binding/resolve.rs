@@ -1,9 +1,11 @@
 //! What the spec refers to: the federation, its instance, and other bindings that claim the same permission set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, ResourceExt as _};
 
+use super::claims::{self, Rivals};
+use super::guard;
 use super::ledger::Ledger;
 use crate::api::v1alpha1::{IdentityFederation, ManagementAccount, PermissionSetBinding};
 use crate::controllers::context::Context;
@@ -20,14 +22,16 @@ pub struct Resolved {
     pub instance: Instance,
     /// The instance's ARN.
     pub instance_arn: String,
+    /// The labels of the binding's namespace, as far as the federation's rules ask for them.
+    pub labels: BTreeMap<String, String>,
     /// Why nothing may be given through the federation now. What it had found out before is enough to remove.
     pub not_ready: Option<Problem>,
 }
 
-/// The federation that a binding refers to, if the binding may use it.
+/// The federation that a binding refers to. Whether the binding may use it is another question ([`guard::admit`]).
 ///
 /// # Errors
-/// `BindingNotAllowed`, `FederationNotFound`; API server trouble.
+/// `FederationNotFound`; in another namespace `BindingNotAllowed`; API server trouble.
 pub async fn federation(
     object: &PermissionSetBinding,
     context: &Context,
@@ -35,15 +39,11 @@ pub async fn federation(
     let own = object.namespace().unwrap_or_default();
     let reference = &object.spec.federation_ref;
     let namespace = reference.namespace.as_deref().unwrap_or(&own);
-    if namespace != own {
-        let message = format!(
-            "IdentityFederation {} takes only bindings of its own namespace: create this binding in namespace {namespace}",
-            reference.name
-        );
-        return Err(Problem::new(Class::Invalid, Reason::BindingNotAllowed, message));
-    }
     let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), namespace);
     federations.get_opt(&reference.name).await?.ok_or_else(|| {
+        if namespace != own {
+            return guard::not_taken(&reference.name, namespace, &own);
+        }
         let message = format!(
             "IdentityFederation {} does not exist in namespace {namespace}; create it",
             reference.name
@@ -52,11 +52,16 @@ pub async fn federation(
     })
 }
 
-/// Everything a binding works with. A federation that is in trouble but has found its instance will do.
+/// Everything a binding works with. A federation that is in trouble but has found its instance will do, and so will one
+/// that does not take the binding (any more), for what it made before.
 ///
 /// # Errors
 /// `FederationNotReady`; trouble with the credentials.
-pub async fn resolve(federation: IdentityFederation, context: &Context) -> Result<Resolved, Problem> {
+pub async fn resolve(
+    federation: IdentityFederation,
+    admitted: Result<BTreeMap<String, String>, Problem>,
+    context: &Context,
+) -> Result<Resolved, Problem> {
     let status = federation.status.as_ref();
     let ready = status.and_then(|s| condition(&s.conditions, "InstanceReady"));
     let not_ready = || {
@@ -76,7 +81,11 @@ pub async fn resolve(federation: IdentityFederation, context: &Context) -> Resul
         Err(problem) => return Err(not_ready.unwrap_or(problem)),
     };
     let instance = context.engine.instance(&instance_arn, &aws.identity_store_id, &clients);
-    Ok(Resolved { federation, instance, instance_arn, not_ready })
+    let (labels, refused) = match admitted {
+        Ok(labels) => (labels, None),
+        Err(problem) => (BTreeMap::new(), Some(problem)),
+    };
+    Ok(Resolved { federation, instance, instance_arn, labels, not_ready: refused.or(not_ready) })
 }
 
 /// The guard on the management account.
@@ -108,45 +117,11 @@ pub fn guard(federation: &IdentityFederation, accounts: &BTreeSet<String>) -> Re
     }
 }
 
-/// The other bindings that claim this binding's permission set. Two that claim one do not fight: neither gives anybody
-/// anything.
-///
-/// # Errors
-/// API server trouble.
-pub async fn rivals(
-    object: &PermissionSetBinding,
-    instance_arn: &str,
-    context: &Context,
-) -> Result<Vec<PermissionSetBinding>, Problem> {
-    let namespace = object.namespace().unwrap_or_default();
-    let bindings = Api::<PermissionSetBinding>::namespaced(context.kube.clone(), &namespace);
-    let name = &object.spec.permission_set.name;
-    let mut rivals = Vec::new();
-    for other in bindings.list(&ListParams::default()).await? {
-        let elsewhere = other.spec.federation_ref.namespace.as_ref().is_some_and(|n| *n != namespace);
-        if other.uid() == object.uid()
-            || other.spec.permission_set.name != *name
-            // One that is going lets go; until then the set carries its mark.
-            || other.metadata.deletion_timestamp.is_some()
-            // It is refused anyway.
-            || elsewhere
-        {
-            continue;
-        }
-        if other.spec.federation_ref.name == object.spec.federation_ref.name
-            || instance_of(&other, context).await?.as_deref() == Some(instance_arn)
-        {
-            rivals.push(other);
-        }
-    }
-    rivals.sort_by_key(|b| b.name_any());
-    Ok(rivals)
-}
-
 /// What is said of a permission set that has rivals.
 #[must_use]
-pub fn claimed_twice(object: &PermissionSetBinding, rivals: &[PermissionSetBinding]) -> Problem {
-    let names: Vec<String> = rivals.iter().map(|b| b.name_any()).collect();
+pub fn claimed_twice(object: &PermissionSetBinding, rivals: &Rivals) -> Problem {
+    let here = rivals.here.iter().map(|b| b.name_any());
+    let names: Vec<String> = here.chain(rivals.elsewhere.iter().cloned()).collect();
     let message = format!(
         "PermissionSetBinding {} claims permission set {} on the same instance: delete one of them; nothing is given to anybody until then",
         names.join(", "),
@@ -155,7 +130,7 @@ pub fn claimed_twice(object: &PermissionSetBinding, rivals: &[PermissionSetBindi
     Problem::new(Class::Blocked, Reason::ClaimedTwice, message)
 }
 
-/// What nothing but stated removals may be done for, and what of those not either.
+/// What nothing but stated removals may be done for, and what of those not either. `known`: the ledger is believed.
 ///
 /// # Errors
 /// The same problem where there is nothing to remove, or where nobody can say what a rival holds on to; API server
@@ -164,21 +139,24 @@ pub async fn restraint(
     object: &PermissionSetBinding,
     resolved: &mut Resolved,
     ledger: &Ledger,
+    known: bool,
     context: &Context,
 ) -> Result<Option<(Problem, BTreeSet<Grant>)>, Problem> {
+    let nothing = !known || ledger.grants.is_empty();
     let not_ready = resolved.not_ready.take();
     let problem = match not_ready {
-        Some(problem) if ledger.grants.is_empty() => return Err(problem),
+        Some(problem) if nothing => return Err(problem),
         other => other,
     };
-    let rivals = rivals(object, &resolved.instance_arn, context).await?;
+    let rivals = claims::rivals(object, resolved, context).await?;
     let claimed = (!rivals.is_empty()).then(|| claimed_twice(object, &rivals));
     let Some(problem) = problem.or(claimed) else { return Ok(None) };
-    if ledger.grants.is_empty() {
+    if nothing {
         return Err(problem);
     }
     let mut spared = BTreeSet::new();
-    for rival in &rivals {
+    // The word of a ledger in another namespace would keep access alive that is to end here.
+    for rival in &rivals.here {
         match Ledger::read(rival, context).await {
             Ok(theirs) if theirs.set_arn == ledger.set_arn => spared.extend(theirs.grants),
             Ok(_) => {}
@@ -189,11 +167,4 @@ pub async fn restraint(
         }
     }
     Ok(Some((problem, spared)))
-}
-
-async fn instance_of(binding: &PermissionSetBinding, context: &Context) -> Result<Option<String>, Problem> {
-    let namespace = binding.namespace().unwrap_or_default();
-    let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), &namespace);
-    let federation = federations.get_opt(&binding.spec.federation_ref.name).await?;
-    Ok(federation.and_then(|f| Some(f.status?.aws?.instance_arn)))
 }

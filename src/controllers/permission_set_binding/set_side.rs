@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ledger::Ledger;
 use crate::clients::aws::permission_sets::SetEdit;
 use crate::controllers::marks;
 use crate::engine::plan_set::{DesiredSet, OWNER_TAG, ObservedSet, Refusal, SetStep, plan_set};
@@ -19,6 +18,10 @@ pub struct SetSide {
     pub state: Option<ObservedSet>,
     /// Whether it carries our mark.
     pub marked: bool,
+    /// Something else says what is in it.
+    pub is_elsewhere: bool,
+    /// A guard refuses the binding, or what it judges by could not be read.
+    pub is_refused: bool,
     /// What is to be done.
     pub steps: Vec<SetStep>,
     /// Why nothing may be done, or what went wrong.
@@ -33,35 +36,63 @@ pub struct SetSide {
     pub settling: bool,
 }
 
+/// How a set is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// Something else says what is in it.
+    pub elsewhere: bool,
+    /// With the parts that the binding leaves alone: rules judge them too.
+    pub whole: bool,
+    /// The binding lives beside its federation: a set of that name is taken for the one of its ledger when it cannot be
+    /// read.
+    pub at_home: bool,
+}
+
 impl SetSide {
-    /// A set that nothing is done about: stated removals go on with what the ledger knows.
+    /// A set that nothing is done about: stated removals go on with what the ledger knows. `known`: the set of the
+    /// ledger, if that is believed.
     #[must_use]
-    pub fn closed(ledger: &Ledger, problem: Problem) -> Self {
-        Self { arn: ledger.set_arn.clone(), problem: Some(problem), ..Self::default() }
+    pub fn closed(known: Option<&str>, problem: Problem) -> Self {
+        Self { arn: known.map(str::to_owned), problem: Some(problem), ..Self::default() }
     }
 
-    /// Reads the set. `guard`: why nobody may get it.
+    /// Nothing is done about the set, and nobody gets it.
+    pub fn refuse(&mut self, problem: Problem) {
+        self.is_refused = true;
+        self.steps.clear();
+        self.stale.clear();
+        self.failed.clear();
+        self.settling = false;
+        self.problem.get_or_insert(problem);
+    }
+
+    /// Reads the set.
     pub async fn read(
         wanted: &DesiredSet,
+        look: Look,
         instance: &Instance,
-        ledger: &Ledger,
+        known: Option<&str>,
         hint: Option<&str>,
-        guard: Option<Problem>,
     ) -> Self {
         const DOING: &str = "read the permission set";
-        let mut side = Self::default();
-        match instance.observe_set(wanted, hint.or(ledger.set_arn.as_deref())).await {
+        let mut side = Self { is_elsewhere: look.elsewhere, ..Self::default() };
+        match instance.observe_set(wanted, look.whole, hint.or(known)).await {
             Ok(state) => {
                 side.arn = state.as_ref().map(|s| s.set.arn.clone());
                 let owner = state.as_ref().and_then(|s| s.tags.get(OWNER_TAG));
-                side.marked = owner.is_some_and(|o| *o == wanted.owner);
+                side.marked = !look.elsewhere && owner.is_some_and(|o| *o == wanted.owner);
                 side.state = state;
             }
             Err((e, arn)) => {
-                side = Self::closed(ledger, Problem::from_cloud(e, DOING));
-                side.arn = arn.or(side.arn);
+                side = Self::closed(known, Problem::from_cloud(e, DOING));
+                side.arn = arn.filter(|_| look.at_home).or(side.arn);
                 return side;
             }
+        }
+        if look.elsewhere {
+            // Not ours to edit, and whose accounts are out of date is not ours to mend.
+            side.problem = side.arn.is_none().then(|| not_found(&wanted.name));
+            return side;
         }
         match plan_set(wanted, side.state.as_ref()) {
             Ok(steps) => side.steps = steps,
@@ -69,16 +100,11 @@ impl SetSide {
                 side.problem = Some(refused(&wanted.name, &wanted.owner, &refusal));
                 // A set that is not ours holds nothing of ours, unless it only lost its mark: what the ledger has of
                 // it is still ours to remove.
-                if refusal != Refusal::NotAdopted || ledger.set_arn != side.arn {
+                if refusal != Refusal::NotAdopted || known != side.arn.as_deref() {
                     side.arn = None;
                 }
                 return side;
             }
-        }
-        if let Some(guard) = guard {
-            side.steps.clear();
-            side.problem = Some(guard);
-            return side;
         }
         if let Some(arn) = side.arn.clone() {
             let edits =
@@ -117,6 +143,16 @@ impl SetSide {
         let rests = |a: &String| self.failed.get(a).is_some_and(|f| !f.rest.is_zero());
         self.stale.iter().filter(|a| !rests(a) && !self.provisioning.contains(*a)).cloned().collect()
     }
+}
+
+fn not_found(name: &str) -> Problem {
+    Problem::new(
+        Class::Blocked,
+        Reason::PermissionSetNotFound,
+        format!(
+            "permission set {name} does not exist in the instance: create it where it is defined, or correct spec.permissionSet.name in another binding"
+        ),
+    )
 }
 
 fn refused(name: &str, own: &str, refusal: &Refusal) -> Problem {

@@ -233,7 +233,10 @@ pub fn report(
     summarize(&mut set, ready, stalled, reconciling);
 
     let status = &mut report.status;
-    status.permission_set_arn.clone_from(&observed.set.arn);
+    // It is the word for a set that something else defines that something of ours may be there.
+    if shown.is_none() || !observed.set.is_elsewhere {
+        status.permission_set_arn.clone_from(&observed.set.arn);
+    }
     status.desired = number(tally.desired);
     status.current = number(tally.current);
     status.pending = number(tally.pending);
