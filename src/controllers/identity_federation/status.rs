@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::entra::EntraReport;
+use super::exchange::exchange;
 use super::finding::{Finding, Part};
 use super::handoff::handoff;
 use super::instance::AwsReport;
@@ -26,6 +27,7 @@ pub fn assemble(
 ) -> Outcome<IdentityFederationStatus> {
     let old = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
+    let parts = Part::of(object.spec.party());
     let mut findings = entra.findings;
     findings.extend(aws.finding.clone());
     if !entra.reached {
@@ -43,7 +45,7 @@ pub fn assemble(
     }
 
     let mut set = ConditionSet::new(generation, now);
-    for part in Part::ALL {
+    for part in parts.iter().copied() {
         let good = match part {
             Part::Instance => aws.status.as_ref().map(|s| s.instance_arn.clone()),
             _ => entra.good.iter().find(|(p, _)| *p == part).map(|(_, text)| text.clone()),
@@ -58,10 +60,12 @@ pub fn assemble(
 
     let mut facts = entra.facts;
     facts.no_instance = aws.absent;
+    let handoff = handoff(object, &facts, aws.status.as_ref(), entra.published);
     let status = IdentityFederationStatus {
         observed_generation: Some(generation),
         conditions: set.finish(&old.conditions),
-        handoff: handoff(object, &facts, aws.status.as_ref(), entra.published),
+        exchange: exchange(object, handoff.as_ref(), &entra.documents, &entra.status, aws.status.as_ref()),
+        handoff,
         entra: (entra.status != Default::default()).then_some(entra.status),
         aws: aws.status,
         plan: entra.plan,

@@ -27,7 +27,7 @@ pub struct Resolved {
 /// The federation that a binding refers to, if the binding may use it.
 ///
 /// # Errors
-/// `BindingNotAllowed`, `FederationNotFound`; API server trouble.
+/// `BindingNotAllowed`, `FederationNotFound`, `ManagedByOtherParty`; API server trouble.
 pub async fn federation(
     object: &PermissionSetBinding,
     context: &Context,
@@ -43,13 +43,25 @@ pub async fn federation(
         return Err(Problem::new(Class::Invalid, Reason::BindingNotAllowed, message));
     }
     let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), namespace);
-    federations.get_opt(&reference.name).await?.ok_or_else(|| {
+    let federation = federations.get_opt(&reference.name).await?.ok_or_else(|| {
         let message = format!(
             "IdentityFederation {} does not exist in namespace {namespace}; create it",
             reference.name
         );
         Problem::new(Class::Blocked, Reason::FederationNotFound, message)
-    })
+    })?;
+    if federation.spec.aws.external.is_some() {
+        return Err(other_partys(&reference.name));
+    }
+    Ok(federation)
+}
+
+/// Permission sets are AWS's.
+fn other_partys(federation: &str) -> Problem {
+    let message = format!(
+        "another party looks after AWS (spec.aws.external of IdentityFederation {federation}), and permission sets are there: that party creates this binding beside its own federation; delete this one"
+    );
+    Problem::new(Class::Invalid, Reason::ManagedByOtherParty, message)
 }
 
 /// Everything a binding works with. A federation that is in trouble but has found its instance will do.

@@ -193,7 +193,7 @@ pub fn report(
     let waiting = observed
         .subjects
         .iter()
-        .any(|s| matches!(&s.standing, Standing::Waiting(Reason::AwaitingProvisioning, _)));
+        .any(|s| matches!(&s.standing, Standing::Waiting(Reason::AwaitingProvisioning | Reason::NotInIdentityStore, _)));
     let unread = observed.assigned.unread.values().next().cloned();
     let unread = unread.map(|e| Problem::from_cloud(e, "read the assignments"));
     let edited = applied.created_set || applied.edits > 0;
