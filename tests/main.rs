@@ -10,4 +10,5 @@ mod frame;
 mod journey;
 mod schema;
 mod scim;
+mod stories;
 mod support;

@@ -72,7 +72,7 @@ fn retain() -> DeletionPolicy {
 /// The Entra side of a federation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.external) != has(self.credentials)").message("entra names exactly one of: credentials, external"))]
-#[x_kube(validation = Rule::new("has(self.external) != has(self.tenantId)").message("tenantId goes with credentials, not with external"))]
+#[x_kube(validation = Rule::new("has(self.external) != has(self.tenantId)").message("tenantId is needed with credentials, and has no place beside external"))]
 #[x_kube(validation = Rule::new("!has(self.external) || !(has(self.application) || has(self.signingCertificate))").message("application and signingCertificate go with credentials: with external, the other party looks after them"))]
 #[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)").message("entra.external cannot be added or taken away: create another IdentityFederation"))]
 #[serde(rename_all = "camelCase")]
@@ -188,7 +188,7 @@ pub struct SigningCertificate {
 /// The AWS side of a federation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.external) != has(self.credentials)").message("aws names exactly one of: credentials, external"))]
-#[x_kube(validation = Rule::new("has(self.external) ? !has(self.region) && !has(self.identityCenter) : has(self.region) && has(self.identityCenter)").message("region and identityCenter go with credentials, and are needed there; not with external"))]
+#[x_kube(validation = Rule::new("has(self.external) ? !has(self.region) && !has(self.identityCenter) : has(self.region) && has(self.identityCenter)").message("region and identityCenter are needed with credentials, and have no place beside external"))]
 #[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)").message("aws.external cannot be added or taken away: create another IdentityFederation"))]
 #[serde(rename_all = "camelCase")]
 pub struct Aws {

@@ -247,7 +247,8 @@ impl Context {
 
 /// Nothing is called on a side that another party looks after, whoever asks.
 fn other_partys(field: &str, side: &str) -> Problem {
-    let message = format!("another party looks after {side} ({field} of the federation): nothing is called there");
+    let message =
+        format!("another party looks after {side} ({field} of the federation): nothing is called there");
     Problem::new(Class::Invalid, Reason::ManagedByOtherParty, message)
 }
 

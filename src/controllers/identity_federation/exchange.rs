@@ -160,7 +160,8 @@ fn sent_by_entra(
 fn awaited_by_entra<'a>(step: impl Fn(&str) -> Option<&'a HandoffStep>) -> Vec<ExchangeItem> {
     let metadata = step(parties::RECEIVE_SP).map(|s| ExchangeItem {
         name: SERVICE_PROVIDER.into(),
-        what: "the service provider metadata that the console of IAM Identity Center offers for download".into(),
+        what: "the service provider metadata that the console of IAM Identity Center offers for download"
+            .into(),
         value: None,
         file: Some(parties::SERVICE_PROVIDER_FILE.into()),
         command: s.command.clone(),
@@ -253,9 +254,11 @@ fn mail(
         object.namespace().unwrap_or_default(),
         object.name_any()
     );
-    for (title, items) in
-        [("We give you", send), ("We wait for this from you", awaits), ("We have received from you", received)]
-    {
+    for (title, items) in [
+        ("We give you", send),
+        ("We wait for this from you", awaits),
+        ("We have received from you", received),
+    ] {
         if items.is_empty() {
             continue;
         }

@@ -61,7 +61,8 @@ fn the_aws_party_sends_document_word_and_portal_but_no_token() {
     let mut object = aws_only();
     object.metadata.annotations =
         Some([(crate::api::annotations::ACKNOWLEDGE.to_owned(), "AB:CD".to_owned())].into());
-    let aws = AwsStatus { access_portal_url: Some("https://d-1.awsapps.com/start".into()), ..Default::default() };
+    let aws =
+        AwsStatus { access_portal_url: Some("https://d-1.awsapps.com/start".into()), ..Default::default() };
     let documents = Documents { service_provider: document("entity id x"), identity_provider: Some(None) };
     let facts = Facts { no_idp_metadata: Some(true), ..Facts::default() };
     let steps = handoff(&object, &facts, None, None).unwrap();

@@ -61,9 +61,7 @@ impl Reconciler for IdentityFederationReconciler {
                 Box::pin(entra::pass(object, context, &self.memory)),
                 Box::pin(instance::look(object, context))
             ),
-            Party::Entra => {
-                (Box::pin(entra::pass(object, context, &self.memory)).await, other_party::aws())
-            }
+            Party::Entra => (Box::pin(entra::pass(object, context, &self.memory)).await, other_party::aws()),
             Party::Aws => tokio::join!(
                 Box::pin(other_party::entra(object, context)),
                 Box::pin(instance::look(object, context))

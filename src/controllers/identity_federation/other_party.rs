@@ -44,8 +44,7 @@ pub async fn entra(object: &IdentityFederation, context: &Context) -> EntraRepor
             let config_map_key_ref = from.clone();
             report.published = Some(PublishedMetadata { config_map_key_ref, sha256: sha256.clone() });
             report.facts.no_idp_metadata = Some(false);
-            report.documents.identity_provider =
-                Some(Some(Document::identity_provider(&read, sha256)));
+            report.documents.identity_provider = Some(Some(Document::identity_provider(&read, sha256)));
             judge(&read, &desired::acknowledged(object), &mut report);
         }
         Err(finding) => {
@@ -71,7 +70,9 @@ fn judge(read: &IdentityProviderMetadata, acknowledged: &BTreeSet<String>, repor
             Part::Saml,
             Class::Blocked,
             Reason::MetadataInvalid,
-            format!("the federation metadata of the other party has a sign-on address that is not https: {odd}"),
+            format!(
+                "the federation metadata of the other party has a sign-on address that is not https: {odd}"
+            ),
         ));
         report.facts.unacknowledged = Some(None);
         report.findings.push(Finding::resting(Part::Trust, Reason::Progressing, "waits for SamlConfigured"));
@@ -86,8 +87,7 @@ fn judge(read: &IdentityProviderMetadata, acknowledged: &BTreeSet<String>, repor
     ));
     let certificates: BTreeSet<String> = read.certificates.iter().map(|der| sha256_thumbprint(der)).collect();
     let all = certificates.iter().cloned().collect::<Vec<_>>();
-    let open: Vec<&str> =
-        all.iter().filter(|c| !acknowledged.contains(*c)).map(String::as_str).collect();
+    let open: Vec<&str> = all.iter().filter(|c| !acknowledged.contains(*c)).map(String::as_str).collect();
     if open.is_empty() {
         report.facts.unacknowledged = Some(None);
         let message = format!("a person said that AWS has certificate {}", all.join(" and "));
