@@ -178,25 +178,27 @@ impl Party {
         Mail { text: self.exchange("mail").await.as_str().expect("a text").to_owned(), files }
     }
 
-    /// Does with a mail what status asks for: a file is stored when it is the one that the text speaks of, and a
-    /// certificate is acknowledged when the text confirms it.
+    /// Does with a mail what status asks for: a file that is not here yet is stored, if it is the one that the text
+    /// speaks of, and a certificate is acknowledged when the text confirms it.
     pub async fn receive(&self, mail: &Mail) {
         let given = mail.text.split("We wait for").next().unwrap_or_default();
         let confirms = |value: &str| given.contains("CertificateConfirmation") && given.contains(value);
-        for item in self.exchange("awaits").await.as_array().into_iter().flatten() {
-            let command = item["command"].as_str().expect("a command");
-            match (item["file"].as_str(), item["value"].as_str()) {
-                (Some(file), _) => {
-                    let Some(content) = mail.files.get(file) else { continue };
-                    assert!(
-                        given.contains(&hex::encode(Sha256::digest(content))),
-                        "{file} is not what is mailed"
-                    );
-                    std::fs::write(self.desk.path().join(file), content).expect("the desk");
-                    self.shell(command).await;
+        for part in ["awaits", "received"] {
+            for item in self.exchange(part).await.as_array().into_iter().flatten() {
+                let command = item["command"].as_str().expect("a command");
+                match (item["file"].as_str(), item["value"].as_str()) {
+                    (Some(file), known) => {
+                        let Some(content) = mail.files.get(file) else { continue };
+                        let sha256 = hex::encode(Sha256::digest(content));
+                        assert!(given.contains(&sha256), "{file} is not what the text speaks of");
+                        if known != Some(&sha256) {
+                            std::fs::write(self.desk.path().join(file), content).expect("the desk");
+                            self.shell(command).await;
+                        }
+                    }
+                    (None, Some(value)) if confirms(value) => self.shell(command).await,
+                    _ => {}
                 }
-                (None, Some(value)) if confirms(value) => self.shell(command).await,
-                _ => {}
             }
         }
     }

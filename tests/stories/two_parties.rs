@@ -49,7 +49,9 @@ fn two_parties_reach_ready_by_mail_and_people_sign_in() {
         let world = TestWorld::company("entra-team").await;
         let (entra, aws) = (Party::entra(&world).await, Party::aws(&world).await);
         let operators = (entra.operator(&world), aws.operator(&world));
-        entra.apply(ENTRA_FEDERATION).await;
+        // The first certificate ends early, so that a longer rotateBefore makes it due.
+        let short = "signingCertificate: {lifetime: 2000h}\n  aws:\n    external:";
+        entra.apply(&ENTRA_FEDERATION.replace("aws:\n    external:", &format!("  {short}"))).await;
         entra.apply(CONNECTION).await;
         aws.apply(AWS_FEDERATION).await;
         aws.apply(BINDINGS).await;
@@ -125,6 +127,7 @@ fn two_parties_reach_ready_by_mail_and_people_sign_in() {
         assert_eq!(world.mutations(journal).len(), 0);
 
         a_spoiled_document_is_told_and_mended(&entra, &aws).await;
+        the_next_certificate_goes_the_same_way(&world, &entra, &aws).await;
         each_party_deletes_its_own(&world, &entra, &aws).await;
         operators.0.stop().await;
         operators.1.stop().await;
@@ -145,6 +148,49 @@ async fn a_spoiled_document_is_told_and_mended(entra: &Party, aws: &Party) {
     assert_eq!(bound.0, "Succeeded", "bindings need no metadata");
     aws.receive(&entra.mail().await).await;
     aws.until_ready(&[FEDERATION]).await;
+}
+
+/// Nobody is locked out: Entra signs with the next certificate when the other party has confirmed it.
+async fn the_next_certificate_goes_the_same_way(world: &TestWorld, entra: &Party, aws: &Party) {
+    let due =
+        json!({"spec": {"entra": {"signingCertificate": {"lifetime": "26280h", "rotateBefore": "4000h"}}}});
+    let patch = Patch::Merge(due);
+    entra.resources("IdentityFederation").patch("acme", &PatchParams::default(), &patch).await.unwrap();
+    let next = "NextSigningCertificate".to_owned();
+    entra.until("a successor", async || entra.names("send").await.contains(&next)).await;
+    assert_eq!(entra.names("awaits").await, ["CertificateConfirmation"]);
+    let sha256 = entra.exchange("awaits").await[0]["value"].as_str().expect("a thumbprint").to_owned();
+
+    // The AWS party imports what came with the mail, and says so in Git.
+    let mail = entra.mail().await;
+    let pem = String::from_utf8(mail.files["next-certificate.pem"].clone()).expect("PEM");
+    let imported = world.sandbox.aws.import_idp_certificate(&pem).expect("the console");
+    assert_eq!(imported["sha256"], sha256.as_str());
+    let said = json!({"spec": {"aws": {"identityCenter": {"acknowledgedIdpCertificates": [sha256]}}}});
+    let patch = Patch::Merge(said);
+    aws.resources("IdentityFederation").patch("acme", &PatchParams::default(), &patch).await.unwrap();
+    aws.until("its word", async || {
+        aws.exchange("mail").await.as_str().is_some_and(|text| text.contains(&sha256))
+    })
+    .await;
+    entra.receive(&aws.mail().await).await;
+    entra
+        .until("that Entra signs with it", async || {
+            entra.names("awaits").await.is_empty()
+                && entra.exchange("send").await[1]["value"] == sha256.as_str()
+        })
+        .await;
+    assert!(access(world, "ben@acme.example").is_some(), "AWS has both");
+
+    // The document has changed, and is sent again: nothing is left to do for it.
+    entra.until_ready(&[FEDERATION]).await;
+    aws.receive(&entra.mail().await).await;
+    aws.until("the present document", async || {
+        aws.exchange("received").await[0]["value"] == entra.exchange("send").await[0]["value"]
+    })
+    .await;
+    aws.until_ready(&[FEDERATION]).await;
+    assert_eq!(aws.names("awaits").await, Vec::<String>::new());
 }
 
 /// A federation waits for what refers to it, and neither party needs the other to let go.

@@ -108,7 +108,7 @@ pub struct ExchangeItem {
     /// The name that the file travels under, when it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// For what is sent, the command that writes the file; for what is awaited, the command to run when it has come.
+    /// For what is sent, the command that writes the file; for what is awaited, the command to run when it has come; for what was received, the command that stores a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }

@@ -81,14 +81,14 @@ pub fn exchange(
             sent_by_entra(object, handoff, step(parties::SEND_NEXT), entra),
             awaited_by_entra(step),
             document(&documents.service_provider, old.map(|o| &o.received), SERVICE_PROVIDER, |d| {
-                received(SERVICE_PROVIDER, d)
+                received(SERVICE_PROVIDER, d, Some(parties::receive_service_provider(object)))
             }),
         ),
         Party::Aws => (
             sent_by_aws(object, documents, old, aws),
             step(parties::RECEIVE_IDP).map(awaited_metadata).into_iter().collect(),
             document(&documents.identity_provider, old.map(|o| &o.received), FEDERATION, |d| {
-                received(FEDERATION, d)
+                received(FEDERATION, d, parties::receive_identity_provider(object))
             }),
         ),
     };
@@ -110,12 +110,15 @@ fn document(
     }
 }
 
-fn received(name: &str, document: &Document) -> ExchangeItem {
+/// A document that has come. A newer one takes its place by the same command.
+fn received(name: &str, document: &Document, how: Option<HandoffStep>) -> ExchangeItem {
+    let file = if name == FEDERATION { parties::FEDERATION_FILE } else { parties::SERVICE_PROVIDER_FILE };
     ExchangeItem {
         name: name.into(),
         what: document.says.clone(),
         value: Some(document.sha256.clone()),
-        ..ExchangeItem::default()
+        file: Some(file.into()),
+        command: how.and_then(|step| step.command),
     }
 }
 
@@ -147,8 +150,10 @@ fn sent_by_entra(
     });
     let next = next.map(|step| ExchangeItem {
         name: NEXT_CERTIFICATE.into(),
-        what: "the certificate that Entra will sign with next, to be imported in IAM Identity Center beside the present \
-               one; the value is its SHA-256 thumbprint"
+        what: "the certificate that Entra will sign with next; the value is its SHA-256 thumbprint. It is imported in IAM \
+               Identity Center beside the present one (Settings > Identity source > Actions > Manage authentication > \
+               Import certificate) and confirmed: where Causeway looks after AWS, the thumbprint goes into \
+               spec.aws.identityCenter.acknowledgedIdpCertificates"
             .into(),
         value: step.value.clone(),
         file: Some(NEXT_CERTIFICATE_KEY.into()),

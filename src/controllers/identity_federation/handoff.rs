@@ -100,6 +100,8 @@ pub fn handoff(
         (Some(None), _) => {}
         (None, _) => pending.extend(kept(IMPORT_NEXT).or_else(|| kept(parties::SEND_NEXT))),
     }
+    // What another party has to send (again) cannot be uploaded.
+    let old = old.filter(|_| facts.no_idp_metadata != Some(true));
     let idp_metadata = published.or_else(|| old.and_then(|h| h.idp_metadata.clone()));
     (idp_metadata.is_some() || !pending.is_empty()).then_some(Handoff { idp_metadata, pending })
 }

@@ -214,7 +214,7 @@ fn class(findings: &[Finding]) -> (Option<Class>, Option<Duration>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::federation;
+    use super::super::fixtures::{aws_only, entra_only, federation};
     use super::*;
     use crate::api::v1alpha1::AwsStatus;
     use crate::status::is_true;
@@ -329,6 +329,21 @@ mod tests {
             let extra: Vec<String> = extra.iter().map(|e| (*e).to_owned()).collect();
             assert_eq!(seen, (ready.to_owned(), extra, class), "{findings:?}");
         }
+    }
+
+    #[test]
+    fn a_party_speaks_of_its_own_side_only() {
+        let ours = |object: &IdentityFederation| {
+            let (entra, aws) = well();
+            let status = assemble(object, now(), true, entra, aws).status;
+            assert!(is_true(&status.conditions, "Ready") && status.exchange.is_some());
+            let mut kinds: Vec<String> = status.conditions.into_iter().map(|c| c.type_).collect();
+            kinds.sort();
+            kinds
+        };
+        assert_eq!(ours(&aws_only()), ["InstanceReady", "Ready", "SamlConfigured", "TrustEstablished"]);
+        let entra = ours(&entra_only());
+        assert!(entra.len() == 6 && !entra.contains(&"InstanceReady".to_owned()), "{entra:?}");
     }
 
     #[test]
