@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::plan_set::ObservedSet;
@@ -17,7 +16,7 @@ use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
 use crate::clients::aws::organization::Organization;
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::aws::sso_admin::SsoAdmin;
-use crate::clients::{CloudError, CloudErrorKind, Service};
+use crate::clients::{CloudError, CloudErrorKind, Due, Late, Service};
 use crate::clock::Clock;
 use crate::settings::{Limits, Timing};
 
@@ -75,7 +74,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     names: Mutex<BTreeMap<String, String>>,
-    listing: tokio::sync::Mutex<()>,
+    pub listing: Kept<Vec<String>>,
+    naming: tokio::sync::Mutex<()>,
     /// Sets by name, and which parts of them were read.
     pub sets: Mutex<BTreeMap<String, (ObservedSet, Parts, Timestamp)>>,
     /// Out-of-date accounts by set.
@@ -110,7 +110,7 @@ pub(super) struct Parts {
 
 /// One complete reading, kept for a short while; many who ask at once read it once.
 #[derive(Debug)]
-struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
+pub(super) struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
@@ -132,6 +132,11 @@ impl<T> Kept<T> {
         let value = Arc::new(read.await?);
         *kept = Some((clock.now(), Arc::clone(&value)));
         Ok(value)
+    }
+
+    /// Whoever asks next reads anew.
+    pub(super) async fn forget(&self) {
+        *self.0.lock().await = None;
     }
 }
 
@@ -256,7 +261,8 @@ impl Instance {
     }
 
     /// The permission set of that name. `hint` is an ARN that it may have: names never change, so a set that is
-    /// there and has the name is the one.
+    /// there and has the name is the one. That there is none may have been read a short while ago: AWS refuses to make
+    /// a second one.
     ///
     /// # Errors
     /// The classified failure: a set that could not be looked for is not a set that does not exist.
@@ -282,17 +288,17 @@ impl Instance {
             }
         }
         // One at a time: the next one finds the names that this one reads.
-        let _turn = self.reads.listing.lock().await;
-        let arns = self.sso.list_permission_sets().await?;
-        locked(&self.reads.names).retain(|arn, _| arns.contains(arn));
-        for arn in arns {
-            let known = locked(&self.reads.names).get(&arn).cloned();
+        let _turn = self.reads.naming.lock().await;
+        let listing = self.sso.list_permission_sets();
+        let arns = self.reads.listing.get(&self.shared.clock, self.shared.keep(), listing).await?;
+        for arn in arns.iter() {
+            let known = locked(&self.reads.names).get(arn).cloned();
             if known.as_deref().is_some_and(|known| known != name) {
                 continue;
             }
-            match self.sso.describe_permission_set(&arn).await {
+            match self.sso.describe_permission_set(arn).await {
                 Ok(set) => {
-                    locked(&self.reads.names).insert(arn, set.name.clone());
+                    locked(&self.reads.names).insert(arn.clone(), set.name.clone());
                     if set.name == name {
                         return Ok(Some(set));
                     }
@@ -307,6 +313,19 @@ impl Instance {
         Ok(memory.created.get(name).map(|(set, _)| set.clone()))
     }
 
+    /// The same, as it is now.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn find_set_anew(
+        &self,
+        name: &str,
+        hint: Option<&str>,
+    ) -> Result<Option<PermissionSet>, CloudError> {
+        self.reads.listing.forget().await;
+        self.find_set(name, hint).await
+    }
+
     /// The assignments of a permission set that concern the given principals, as AWS shows them. Principals whose
     /// assignments could not be read come with the failure; so do those that it was too late for (`until`).
     /// `accounts` are where to look when reading by principal is not possible. `after` makes it read anew what was
@@ -317,16 +336,14 @@ impl Instance {
         principals: &BTreeSet<PrincipalId>,
         accounts: &BTreeSet<String>,
         after: Option<Timestamp>,
-        until: Option<Instant>,
+        until: Option<&Due>,
     ) -> Readings {
         let mut readings = Readings::default();
         for principal in principals {
             let reading = self.read_principal(set_arn, principal, accounts, after);
             let read = match until {
                 None => reading.await,
-                Some(until) => {
-                    tokio::time::timeout_at(until, reading).await.unwrap_or_else(|_| Err(too_late()))
-                }
+                Some(until) => until.meet(reading).await.unwrap_or_else(|late| Err(too_late(late))),
             };
             match read {
                 Ok((asked, found)) => {
@@ -438,17 +455,21 @@ impl Instance {
         locked(&self.reads.stale).clear();
         locked(&self.shared.memory).searched.clear();
         self.reads.pairs_only.store(false, Ordering::Relaxed);
-        *self.reads.groups.0.lock().await = None;
-        *self.reads.accounts.0.lock().await = None;
+        self.reads.listing.forget().await;
+        self.reads.groups.forget().await;
+        self.reads.accounts.forget().await;
     }
 }
 
 /// There was no time left to read it.
-fn too_late() -> CloudError {
+fn too_late(late: Late) -> CloudError {
     CloudError {
         service: Service::SsoAdmin,
         operation: "ListAccountAssignmentsForPrincipal",
-        kind: CloudErrorKind::Transient,
+        kind: match late {
+            Late::Slowed => CloudErrorKind::Throttled { retry_after: None },
+            Late::Silent => CloudErrorKind::Transient,
+        },
         status: 0,
         code: String::new(),
         message: "no answer in time".to_owned(),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
-use tokio::time::Instant;
 
 use super::deadline::{in_time, late};
 use super::entra::Directory;
@@ -13,6 +12,7 @@ use crate::api::v1alpha1::{BoundPrincipal, OnRecreate, PermissionSetBinding};
 use crate::api::{Group, Principal, User};
 use crate::clients::aws::assignments::{PrincipalId, PrincipalKind};
 use crate::clients::aws::identity_store::{StoredExternalId, StoredPrincipal};
+use crate::clients::{Due, Late};
 use crate::engine::Instance;
 use crate::engine::plan_assignments::Grant;
 use crate::problem::{Class, Problem};
@@ -77,7 +77,7 @@ pub async fn standings(
     ledger: &Ledger,
     instance: &Instance,
     directory: &mut Directory<'_>,
-    until: Instant,
+    until: &Due,
 ) -> Vec<Subject> {
     let approved = approved(object);
     let mut subjects: Vec<Subject> = Vec::new();
@@ -129,7 +129,7 @@ fn subject(ledger: &Ledger, bound: &BoundPrincipal, principal: &Principal, name:
         vouched: bound.on_recreate == OnRecreate::Rebind,
         absent: false,
         pinned: pinned(ledger, principal),
-        standing: Standing::Unknown(late(STORE)),
+        standing: Standing::Unknown(late(STORE, Late::Silent)),
         name,
     }
 }
