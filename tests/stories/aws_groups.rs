@@ -1,6 +1,5 @@
 //! `examples/aws-groups/`: people come from Entra under another name than their sign-in name, groups exist in AWS alone.
 
-use causeway::clients::Slowed;
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
 use causeway::clients::http::{HttpOptions, client};
 use causeway::clock::Clock;
@@ -47,12 +46,8 @@ fn prepare(world: &mut world::World, _: &str) {
 async fn set_name_id(world: &TestWorld) {
     let endpoints = &world.settings.endpoints;
     let total = std::time::Duration::from_secs(20);
-    let options = GraphOptions {
-        graph: endpoints.graph.clone(),
-        authority: endpoints.authority.clone(),
-        total,
-        slowed: Slowed::default(),
-    };
+    let options =
+        GraphOptions { graph: endpoints.graph.clone(), authority: endpoints.authority.clone(), total };
     let identity = ClientSecret {
         tenant_id: world.sandbox.descriptor().entra.tenant_id,
         client_id: ADMINISTRATOR.0.into(),
