@@ -11,4 +11,5 @@ mod journey;
 mod load;
 mod schema;
 mod scim;
+mod stories;
 mod support;

@@ -175,10 +175,17 @@ async fn watch_scope(
     }
 }
 
+/// Whether a federation takes a metadata document from that ConfigMap.
+fn reads(federation: &IdentityFederation, config_map: &str) -> bool {
+    let external = federation.spec.entra.external.as_ref();
+    federation.spec.aws.metadata_ref().name == config_map
+        || external.is_some_and(|e| e.federation_metadata.config_map_key_ref.name == config_map)
+}
+
 fn wake_users(map: &PartialObjectMeta<ConfigMap>, stores: &Stores) {
     let (namespace, name) = key(map);
     for federation in known(&stores.federations).filter(|f| f.namespace().as_ref() == Some(&namespace)) {
-        if federation.spec.aws.identity_center.service_provider_metadata.config_map_key_ref.name == name {
+        if reads(&federation, &name) {
             wake(&stores.federations, &namespace, &federation.name_any());
         }
     }

@@ -91,6 +91,10 @@ reasons! {
     NotInProvisioningScope,
     /// A principal exists neither in the identity store nor in Entra.
     NotInEntra,
+    /// A principal is not in the identity store, and another party looks after Entra and has to provision it.
+    NotInIdentityStore,
+    /// What is asked for lies on the side that another party looks after (`external` in the federation).
+    ManagedByOtherParty,
     /// Another object now carries the name that was bound before, or may do so since the ledger was lost; a person must
     /// approve it.
     PrincipalIdentityChanged,

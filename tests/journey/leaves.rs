@@ -167,7 +167,8 @@ async fn assign_by_hand(world: &TestWorld, user_principal_name: &str) {
     graph.assign_app_role(principal, &user.id, &role.id).await.unwrap();
 }
 
-/// The resources of a converged world with every field of the schema that can be set beside the others.
+/// The resources of a converged world with every field of the schema that can be set beside the others. The sides that
+/// another party looks after exclude these: `stories/leaves.rs`.
 const WIDE: [&str; 3] = [
     include_str!("wide-federation.yaml"),
     include_str!("wide-connection.yaml"),

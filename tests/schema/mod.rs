@@ -288,8 +288,10 @@ fn full_manifests_use_every_field() {
         let excluded = [
             "spec.aws.credentials.ambient",
             "spec.aws.credentials.serviceAccount",
+            "spec.aws.external",
             "spec.entra.credentials.ambient",
             "spec.entra.credentials.serviceAccount",
+            "spec.entra.external",
             "spec.permissionSet.permissionsBoundary.managedPolicyArn",
         ];
         missing.retain(|path| !excluded.contains(&path.as_str()));

@@ -3,7 +3,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AwsCredentials, BindingRules, EntraCredentials};
+use super::{AwsCredentials, AwsExternal, BindingRules, EntraCredentials, EntraExternal, Exchange};
 use crate::api::{ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Principal, schema};
 
 /// The trust between one Entra tenant and one AWS IAM Identity Center instance.
@@ -43,6 +43,8 @@ use crate::api::{ConfigMapKeyRef, DeletionPolicy, Handoff, Mode, PlanSummary, Pr
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[kube(validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"))]
+#[x_kube(validation = Rule::new("!has(self.entra.external) || !has(self.aws.external)").message("entra.external and aws.external exclude each other: one side must be yours"))]
+#[x_kube(validation = Rule::new("!has(self.entra.external) || self.deletionPolicy == 'Retain'").message("deletionPolicy Delete is for the enterprise application, which the other party looks after: leave it out with entra.external"))]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityFederationSpec {
     /// Enforce carries the plan out; Observe only shows it in status, and so do the resources that refer to this federation. What was made in Enforce is not deleted in Observe: such a deletion waits and says so.
@@ -69,19 +71,34 @@ fn retain() -> DeletionPolicy {
 
 /// The Entra side of a federation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.external) != has(self.credentials)").message("entra names exactly one of: credentials, external"))]
+#[x_kube(validation = Rule::new("has(self.external) != has(self.tenantId)").message("tenantId is needed with credentials, and has no place beside external"))]
+#[x_kube(validation = Rule::new("!has(self.external) || !(has(self.application) || has(self.signingCertificate))").message("application and signingCertificate go with credentials: with external, the other party looks after them"))]
+#[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)").message("entra.external cannot be added or taken away: create another IdentityFederation"))]
 #[serde(rename_all = "camelCase")]
 pub struct Entra {
-    /// Directory (tenant) id.
+    /// Directory (tenant) id. Not with external.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("tenantId is immutable: create another IdentityFederation for another tenant"))]
     pub tenant_id: String,
-    /// How the operator signs in to Microsoft Graph.
+    /// How the operator signs in to Microsoft Graph. Or external.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub credentials: EntraCredentials,
+    /// Another party looks after Entra: nothing is called there. What it must be given, and what it must give, is in status.exchange. ScimConnections are created where that party's federation is; bindings name groups and people as the identity store does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<EntraExternal>,
     /// The enterprise application.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub application: Application,
     /// The SAML signing certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_certificate: Option<SigningCertificate>,
+}
+
+/// What is left out when it is written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The enterprise application.
@@ -106,6 +123,19 @@ pub struct Application {
     /// Additive leaves other people's assignments alone; Exclusive removes them.
     #[serde(default)]
     pub assignment_mode: AssignmentMode,
+}
+
+impl Default for Application {
+    /// As the schema fills it in.
+    fn default() -> Self {
+        Self {
+            display_name: default_application_name(),
+            adopt: None,
+            assignment_required: yes(),
+            assignments: None,
+            assignment_mode: AssignmentMode::default(),
+        }
+    }
 }
 
 fn default_application_name() -> String {
@@ -157,19 +187,28 @@ pub struct SigningCertificate {
 
 /// The AWS side of a federation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.external) != has(self.credentials)").message("aws names exactly one of: credentials, external"))]
+#[x_kube(validation = Rule::new("has(self.external) ? !has(self.region) && !has(self.identityCenter) : has(self.region) && has(self.identityCenter)").message("region and identityCenter are needed with credentials, and have no place beside external"))]
+#[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)").message("aws.external cannot be added or taken away: create another IdentityFederation"))]
 #[serde(rename_all = "camelCase")]
 pub struct Aws {
-    /// The primary Region of the Identity Center instance.
+    /// The primary Region of the Identity Center instance. Not with external.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(regex(pattern = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"), length(max = 32))]
     pub region: String,
-    /// How the operator signs in to AWS.
+    /// How the operator signs in to AWS. Or external.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub credentials: AwsCredentials,
-    /// The Identity Center instance.
+    /// Another party looks after AWS: nothing is called there. What it must be given, and what it must give, is in status.exchange. PermissionSetBindings are created where that party's federation is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<AwsExternal>,
+    /// The Identity Center instance. Not with external.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub identity_center: IdentityCenter,
 }
 
 /// The Identity Center instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityCenter {
     /// The instance. Absent: discovered when there is exactly one.
@@ -186,7 +225,7 @@ pub struct IdentityCenter {
 }
 
 /// Where the service provider metadata is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceProviderMetadata {
     /// ConfigMap and key that hold the XML document.
@@ -213,6 +252,9 @@ pub struct IdentityFederationStatus {
     /// What people must do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff: Option<Handoff>,
+    /// What this party and the one that looks after the other side give each other; absent where both sides are looked after here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
     /// What would be done (Observe), or is left to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanSummary>,

@@ -129,6 +129,9 @@ impl Context {
 
     async fn graph_now(&self, federation: &IdentityFederation, holder: &str) -> Result<Graph, Problem> {
         let (spec, namespace) = (&federation.spec.entra, namespace(federation));
+        if spec.external.is_some() {
+            return Err(other_partys("spec.entra.external", "Entra"));
+        }
         let identity = |client_id: &str, proof: Proof| Identity {
             tenant_id: spec.tenant_id.clone(),
             client_id: client_id.to_owned(),
@@ -171,6 +174,9 @@ impl Context {
 
     async fn aws_now(&self, federation: &IdentityFederation, holder: &str) -> Result<AwsClients, Problem> {
         let (spec, namespace) = (&federation.spec.aws, namespace(federation));
+        if spec.external.is_some() {
+            return Err(other_partys("spec.aws.external", "AWS"));
+        }
         let (way, role) = choice::aws(&spec.credentials, &namespace, &self.settings)?;
         let name = session_name(&self.settings.installation_id, &namespace, &federation.name_any());
         let role_of = |arn: &str, external_id: Option<&String>| Role {
@@ -237,6 +243,13 @@ impl Context {
             session_token: value(SESSION_TOKEN).map(Sensitive::new),
         })
     }
+}
+
+/// Nothing is called on a side that another party looks after, whoever asks.
+fn other_partys(field: &str, side: &str) -> Problem {
+    let message =
+        format!("another party looks after {side} ({field} of the federation): nothing is called there");
+    Problem::new(Class::Invalid, Reason::ManagedByOtherParty, message)
 }
 
 fn namespace(federation: &IdentityFederation) -> String {

@@ -11,7 +11,7 @@ use super::desired::{self, Desired};
 use super::observed::{Application, recorded, uid};
 use super::{claims, entra, intents};
 use crate::api::v1alpha1::{
-    FederationRef, IdentityFederation, IdentityFederationStatus, PermissionSetBinding, ScimConnection,
+    FederationRef, IdentityFederation, IdentityFederationStatus, Party, PermissionSetBinding, ScimConnection,
 };
 use crate::api::{DeletionPolicy, Mode};
 use crate::clients::CloudError;
@@ -61,8 +61,8 @@ async fn run(
             format!("these refer to it; delete them first: {named}{more}"),
         )));
     }
-    // Retain needs neither credentials nor clouds.
-    if object.spec.deletion_policy == DeletionPolicy::Retain {
+    // Retain needs neither credentials nor clouds; and what another party looks after is not ours to delete.
+    if object.spec.deletion_policy == DeletionPolicy::Retain || object.spec.party() == Party::Aws {
         return Ok(None);
     }
     let recorded = recorded(object);

@@ -100,11 +100,6 @@ impl Desired {
                 text.and_then(|t| t.strip_suffix('h')).and_then(|t| t.parse().ok()).unwrap_or(fallback);
             SignedDuration::from_hours(hours)
         };
-        let mut acknowledged: BTreeSet<String> =
-            spec.aws.identity_center.acknowledged_idp_certificates.iter().flatten().cloned().collect();
-        acknowledged.extend(
-            object.annotations().get(annotations::ACKNOWLEDGE).into_iter().flat_map(|a| thumbprints(a)),
-        );
         Self {
             one_off_name: format!("causeway-{}", object.uid().unwrap_or_default()),
             display_name: spec.entra.application.display_name.clone(),
@@ -116,7 +111,7 @@ impl Desired {
                 rotate_before: hours(certificate.and_then(|c| c.rotate_before.as_ref()), 1_440),
                 subject_prefix: subject_prefix(&mark),
             },
-            acknowledged,
+            acknowledged: acknowledged(object),
             assignments: spec.entra.application.assignments.as_ref().map(|_| Wanted {
                 exclusive: spec.entra.application.assignment_mode == AssignmentMode::Exclusive,
                 principals: Vec::new(),
@@ -131,6 +126,13 @@ impl Desired {
             mark,
         }
     }
+}
+
+/// SHA-256 of the certificates that AWS has imported, as people said: in the spec or by annotation.
+pub fn acknowledged(object: &IdentityFederation) -> BTreeSet<String> {
+    let annotated = object.annotations().get(annotations::ACKNOWLEDGE);
+    let annotated = annotated.into_iter().flat_map(|a| thumbprints(a));
+    object.spec.aws.acknowledged().iter().cloned().chain(annotated).collect()
 }
 
 /// `CN=causeway-<8 hexadecimal digits of the mark's SHA-256>-`.

@@ -5,14 +5,15 @@ use kube::ResourceExt as _;
 
 use super::apply::{Applied, Missing, Writer};
 use super::desired::{self, Desired};
+use super::exchange::{Document, Documents};
 use super::finding::{Finding, Part};
 use super::handoff::Facts;
 use super::intents::{self, Memory};
 use super::ledger::{self, Ledger};
 use super::observed::{self, Found, Located, uid};
 use super::plan::{Planned, Step, plan};
-use super::{claims, metadata, plan_certificates};
-use crate::api::v1alpha1::{CertificateStatus, EntraStatus, IdentityFederation};
+use super::{claims, handoff_parties, metadata, plan_certificates};
+use crate::api::v1alpha1::{CertificateStatus, EntraStatus, IdentityFederation, Party};
 use crate::api::{Mode, PlanSummary, PublishedMetadata};
 use crate::clients::entra::Graph;
 use crate::controllers::Notice;
@@ -39,6 +40,8 @@ pub struct EntraReport {
     pub facts: Facts,
     /// What is published.
     pub published: Option<PublishedMetadata>,
+    /// The metadata documents as they were read.
+    pub documents: Documents,
     /// What is left to do.
     pub plan: Option<PlanSummary>,
     /// For Events.
@@ -50,6 +53,11 @@ pub struct EntraReport {
 /// Whether plans are only shown.
 pub fn observes_only(object: &IdentityFederation, context: &Context) -> bool {
     object.spec.mode == Mode::Observe || context.settings.mode == Mode::Observe
+}
+
+/// Whether a document is not there, or not one that can be used: who brings it is told so.
+pub fn is_wanting(finding: &Finding) -> bool {
+    matches!(finding.reason, Reason::AwaitingHandoff | Reason::MetadataInvalid)
 }
 
 /// One pass.
@@ -71,13 +79,14 @@ async fn run(
     let mut desired =
         Desired::new(object, context.owner_mark(&object.namespace().unwrap_or_default(), &object.name_any()));
     match metadata::service_provider(object, context).await {
-        Ok(aws) => {
+        Ok((aws, sha256)) => {
+            report.documents.service_provider = Some(Some(Document::service_provider(&aws, sha256)));
             desired.service_provider = Some(aws);
             report.facts.no_metadata = Some(false);
         }
         Err(finding) => {
-            let wanting = matches!(finding.reason, Reason::AwaitingHandoff | Reason::MetadataInvalid);
-            report.facts.no_metadata = wanting.then_some(true);
+            report.facts.no_metadata = is_wanting(&finding).then_some(true);
+            report.documents.service_provider = is_wanting(&finding).then_some(None);
             report.findings.push(finding);
         }
     }
@@ -349,7 +358,9 @@ async fn conclude(
     }
     report.facts.unacknowledged = report.published.is_some().then(|| Some(active.to_owned()));
     let others: Vec<&str> = desired.acknowledged.iter().take(2).map(String::as_str).collect();
-    let message = if others.is_empty() {
+    let message = if object.spec.party() == Party::Entra {
+        handoff_parties::asks_to_import(active)
+    } else if others.is_empty() {
         format!("import Entra's metadata in AWS and acknowledge certificate {active} (see status.handoff)")
     } else {
         format!(

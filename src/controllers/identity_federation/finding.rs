@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::api::v1alpha1::Party;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
@@ -24,6 +25,19 @@ impl Part {
     /// All parts, in the order in which their problems are told.
     pub const ALL: [Self; 6] =
         [Self::Application, Self::Saml, Self::Certificate, Self::Assignments, Self::Instance, Self::Trust];
+
+    /// The parts that are looked after here, in the same order.
+    #[must_use]
+    pub const fn of(party: Party) -> &'static [Self] {
+        const ENTRA: [Part; 5] =
+            [Part::Application, Part::Saml, Part::Certificate, Part::Assignments, Part::Trust];
+        const AWS: [Part; 3] = [Part::Saml, Part::Instance, Part::Trust];
+        match party {
+            Party::Both => &Self::ALL,
+            Party::Entra => &ENTRA,
+            Party::Aws => &AWS,
+        }
+    }
 
     /// The type of the condition.
     #[must_use]

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::v1alpha1::IdentityFederation;
 
@@ -25,4 +25,26 @@ pub fn federation() -> IdentityFederation {
         }
     }))
     .unwrap()
+}
+
+/// The same, with AWS in other hands.
+pub fn entra_only() -> IdentityFederation {
+    with(json!({"aws": {"external": document("serviceProviderMetadata", "from-aws")}}))
+}
+
+/// The same, with Entra in other hands.
+pub fn aws_only() -> IdentityFederation {
+    with(json!({"entra": {"external": document("federationMetadata", "from-entra")}}))
+}
+
+fn document(field: &str, config_map: &str) -> Value {
+    json!({field: {"configMapKeyRef": {"name": config_map, "key": "metadata.xml"}}})
+}
+
+fn with(sides: Value) -> IdentityFederation {
+    let mut object = serde_json::to_value(federation()).unwrap();
+    for (side, content) in sides.as_object().unwrap() {
+        object["spec"][side] = content.clone();
+    }
+    serde_json::from_value(object).unwrap()
 }

@@ -27,6 +27,7 @@ proptest! {
             no_metadata: Some(true),
             unacknowledged: Some(Some(sha256.clone())),
             next: Some(Some(sha256)),
+            ..Facts::default()
         };
         let steps = handoff(&object, &facts, None, None).unwrap().pending;
         prop_assert_eq!(steps.len(), 4);

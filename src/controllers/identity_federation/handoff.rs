@@ -2,7 +2,8 @@
 
 use kube::ResourceExt as _;
 
-use crate::api::v1alpha1::{AwsStatus, IdentityFederation};
+use super::handoff_parties as parties;
+use crate::api::v1alpha1::{AwsStatus, IdentityFederation, Party};
 use crate::api::{Handoff, HandoffStep, PublishedMetadata, annotations};
 
 /// Step: the organization has no Identity Center yet.
@@ -31,6 +32,8 @@ pub struct Facts {
     pub no_instance: Option<bool>,
     /// The service provider metadata is not there.
     pub no_metadata: Option<bool>,
+    /// The identity provider's metadata that another party sends is not there.
+    pub no_idp_metadata: Option<bool>,
     /// Entra's metadata is published and this certificate (SHA-256) in it is not acknowledged.
     pub unacknowledged: Option<Option<String>>,
     /// This certificate (SHA-256) waits to become the next.
@@ -66,26 +69,39 @@ pub fn handoff(
     let console = console_url(region, aws.map(|a| a.instance_arn.as_str()));
     let mut pending = Vec::new();
 
+    let ours = object.spec.party();
     match facts.no_instance {
         Some(true) => pending.push(enable(region)),
         Some(false) => {}
         None => pending.extend(kept(ENABLE)),
     }
-    match facts.no_metadata {
-        Some(true) => pending.push(provide(object, &console)),
+    match (facts.no_metadata, ours) {
+        (Some(true), Party::Entra) => pending.push(parties::receive_service_provider(object)),
+        (Some(true), _) => pending.push(provide(object, &console)),
+        (Some(false), _) => {}
+        (None, _) => pending.extend(kept(PROVIDE).or_else(|| kept(parties::RECEIVE_SP))),
+    }
+    match facts.no_idp_metadata {
+        Some(true) => pending.extend(parties::receive_identity_provider(object)),
         Some(false) => {}
-        None => pending.extend(kept(PROVIDE)),
+        None if ours == Party::Aws => pending.extend(kept(parties::RECEIVE_IDP)),
+        None => {}
     }
-    match &facts.unacknowledged {
-        Some(Some(sha256)) => pending.push(import(object, &console, sha256)),
-        Some(None) => {}
-        None => pending.extend(kept(IMPORT)),
+    match (&facts.unacknowledged, ours) {
+        (Some(Some(sha256)), Party::Both) => pending.push(import(object, &console, sha256)),
+        (Some(Some(sha256)), Party::Entra) => pending.push(parties::send_metadata(object, sha256)),
+        (Some(Some(sha256)), Party::Aws) => pending.extend(parties::import(object, &console, sha256)),
+        (Some(None), _) => {}
+        (None, _) => pending.extend(kept(IMPORT).or_else(|| kept(parties::SEND))),
     }
-    match &facts.next {
-        Some(Some(sha256)) => pending.push(import_next(object, &console, sha256)),
-        Some(None) => {}
-        None => pending.extend(kept(IMPORT_NEXT)),
+    match (&facts.next, ours) {
+        (Some(Some(sha256)), Party::Entra) => pending.push(parties::send_certificate(object, sha256)),
+        (Some(Some(sha256)), _) => pending.push(import_next(object, &console, sha256)),
+        (Some(None), _) => {}
+        (None, _) => pending.extend(kept(IMPORT_NEXT).or_else(|| kept(parties::SEND_NEXT))),
     }
+    // What another party has to send (again) cannot be uploaded.
+    let old = old.filter(|_| facts.no_idp_metadata != Some(true));
     let idp_metadata = published.or_else(|| old.and_then(|h| h.idp_metadata.clone()));
     (idp_metadata.is_some() || !pending.is_empty()).then_some(Handoff { idp_metadata, pending })
 }
@@ -103,7 +119,7 @@ fn enable(region: &str) -> HandoffStep {
 }
 
 fn provide(object: &IdentityFederation, console: &str) -> HandoffStep {
-    let wanted = &object.spec.aws.identity_center.service_provider_metadata.config_map_key_ref;
+    let wanted = object.spec.aws.metadata_ref();
     let namespace = object.namespace().unwrap_or_default();
     HandoffStep {
         step: PROVIDE.into(),
@@ -120,7 +136,7 @@ fn provide(object: &IdentityFederation, console: &str) -> HandoffStep {
     }
 }
 
-fn acknowledge(object: &IdentityFederation, sha256: &str) -> String {
+pub(super) fn acknowledge(object: &IdentityFederation, sha256: &str) -> String {
     format!(
         "kubectl annotate identityfederation {} -n {} {}={sha256} --overwrite",
         object.name_any(),
@@ -130,9 +146,13 @@ fn acknowledge(object: &IdentityFederation, sha256: &str) -> String {
 }
 
 fn read_back(object: &IdentityFederation, key: &str) -> String {
+    extract(object, &config_map_name(&object.name_any()), key, key)
+}
+
+/// The command that writes a key of a ConfigMap to a file.
+pub(super) fn extract(object: &IdentityFederation, config_map: &str, key: &str, file: &str) -> String {
     format!(
-        "kubectl get configmap {} -n {} -o jsonpath='{{.data.{}}}' > {key}",
-        config_map_name(&object.name_any()),
+        "kubectl get configmap {config_map} -n {} -o jsonpath='{{.data.{}}}' > {file}",
         object.namespace().unwrap_or_default(),
         key.replace('.', "\\.")
     )
@@ -181,6 +201,7 @@ mod tests {
             no_metadata: Some(true),
             unacknowledged: Some(Some("ab".repeat(32))),
             next: Some(None),
+            ..Facts::default()
         };
         let handoff = handoff(&federation(), &facts, None, None).unwrap();
         let steps: Vec<&str> = handoff.pending.iter().map(|s| s.step.as_str()).collect();
@@ -209,6 +230,7 @@ mod tests {
             no_metadata: Some(false),
             unacknowledged: Some(None),
             next: Some(None),
+            ..Facts::default()
         };
         let first = handoff(&object, &facts, None, None);
         object.status = Some(crate::api::v1alpha1::IdentityFederationStatus {

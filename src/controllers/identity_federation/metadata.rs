@@ -9,51 +9,72 @@ use super::desired::ServiceProvider;
 use super::finding::{Finding, Part};
 use super::handoff::{METADATA_KEY, NEXT_CERTIFICATE_KEY, config_map_name};
 use super::observed::SigningCertificate;
-use crate::api::v1alpha1::IdentityFederation;
+use crate::api::v1alpha1::{IdentityFederation, Party};
 use crate::api::{ConfigMapKeyRef, PublishedMetadata};
 use crate::clients::entra::Graph;
-use crate::clients::saml::{IdentityProviderMetadata, ServiceProviderMetadata, sha256_thumbprint};
+use crate::clients::saml::{
+    IdentityProviderMetadata, MetadataError, ServiceProviderMetadata, sha256_thumbprint,
+};
 use crate::controllers::context::Context;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
-/// AWS's service provider metadata from its ConfigMap.
+/// AWS's service provider metadata from its ConfigMap, and the SHA-256 of the document.
 pub async fn service_provider(
     object: &IdentityFederation,
     context: &Context,
-) -> Result<ServiceProvider, Finding> {
-    let namespace = object.namespace().unwrap_or_default();
-    let from = &object.spec.aws.identity_center.service_provider_metadata.config_map_key_ref;
-    let text = context
-        .config_map_value(&namespace, &from.name, &from.key)
-        .await
-        .map_err(|problem| awaiting(&problem, from, &namespace))?;
-    let read = ServiceProviderMetadata::parse(&text).map_err(|error| {
-        Finding::new(
-            Part::Saml,
-            Class::Blocked,
-            Reason::MetadataInvalid,
-            format!("ConfigMap {}, key {}: {error}", from.name, from.key),
-        )
-    })?;
-    Ok(ServiceProvider { entity_id: read.entity_id, reply_urls: read.acs_urls })
+) -> Result<(ServiceProvider, String), Finding> {
+    let doing = match object.spec.party() {
+        Party::Entra => "ask the party that looks after AWS for its service provider metadata",
+        Party::Both | Party::Aws => {
+            "download the service provider metadata in the IAM Identity Center console"
+        }
+    };
+    let from = object.spec.aws.metadata_ref();
+    let text = document(object, context, from, doing).await?;
+    let read = ServiceProviderMetadata::parse(&text).map_err(|error| invalid(from, &error))?;
+    let sha256 = hex::encode(Sha256::digest(&text));
+    Ok((ServiceProvider { entity_id: read.entity_id, reply_urls: read.acs_urls }, sha256))
 }
 
-/// A ConfigMap that is not there is a step that is left to a person.
-fn awaiting(problem: &Problem, from: &ConfigMapKeyRef, namespace: &str) -> Finding {
-    if problem.reason != Reason::ConfigMapNotFound {
-        return Finding::of(Part::Saml, problem);
-    }
-    Finding::new(
-        Part::Saml,
-        Class::Blocked,
-        Reason::AwaitingHandoff,
-        format!(
-            "download the service provider metadata in the IAM Identity Center console and put it into ConfigMap {}, \
-             key {}, of namespace {namespace} (see status.handoff)",
-            from.name, from.key
+/// The identity provider's metadata as another party sent it, and the SHA-256 of the document.
+pub async fn identity_provider(
+    object: &IdentityFederation,
+    context: &Context,
+    from: &ConfigMapKeyRef,
+) -> Result<(IdentityProviderMetadata, String), Finding> {
+    let doing = "ask the party that looks after Entra for its federation metadata";
+    let text = document(object, context, from, doing).await?;
+    let read = IdentityProviderMetadata::parse(&text).map_err(|error| invalid(from, &error))?;
+    Ok((read, hex::encode(Sha256::digest(&text))))
+}
+
+fn invalid(from: &ConfigMapKeyRef, error: &MetadataError) -> Finding {
+    let message = format!("ConfigMap {}, key {}: {error}", from.name, from.key);
+    Finding::new(Part::Saml, Class::Blocked, Reason::MetadataInvalid, message)
+}
+
+/// The text of a document. A ConfigMap that is not there is a step that is left to a person.
+async fn document(
+    object: &IdentityFederation,
+    context: &Context,
+    from: &ConfigMapKeyRef,
+    doing: &str,
+) -> Result<String, Finding> {
+    let namespace = object.namespace().unwrap_or_default();
+    let read = context.config_map_value(&namespace, &from.name, &from.key).await;
+    read.map_err(|problem| match problem.reason {
+        Reason::ConfigMapNotFound => Finding::new(
+            Part::Saml,
+            Class::Blocked,
+            Reason::AwaitingHandoff,
+            format!(
+                "{doing} and put it into ConfigMap {}, key {}, of namespace {namespace} (see status.handoff)",
+                from.name, from.key
+            ),
         ),
-    )
+        _ => Finding::of(Part::Saml, &problem),
+    })
 }
 
 /// What was published before, as far as it can be read.
@@ -124,7 +145,7 @@ struct Meaning {
 }
 
 impl Meaning {
-    fn of(text: &str) -> Result<Self, crate::clients::saml::MetadataError> {
+    fn of(text: &str) -> Result<Self, MetadataError> {
         let read = IdentityProviderMetadata::parse(text)?;
         Ok(Self {
             entity_id: read.entity_id,

@@ -1,18 +1,21 @@
 //! IdentityFederation: the enterprise application in Entra, the instance in AWS, and what people must do between
-//! them. The two sides go on without each other.
+//! them. The two sides go on without each other; one of them may be another party's.
 
 mod apply;
 mod claims;
 mod cleanup;
 mod desired;
 mod entra;
+mod exchange;
 mod finding;
 mod handoff;
+mod handoff_parties;
 mod instance;
 mod intents;
 mod ledger;
 mod metadata;
 mod observed;
+mod other_party;
 mod plan;
 mod plan_assignments;
 mod plan_certificates;
@@ -29,7 +32,7 @@ mod tests;
 
 pub(super) use self::desired::marks;
 use super::absences::Absences;
-use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
+use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus, Party};
 use crate::controllers::context::Context;
 use crate::controllers::{Cleanup, Outcome, Reconciler};
 use crate::problem::Class;
@@ -53,10 +56,17 @@ impl Reconciler for IdentityFederationReconciler {
         if object.spec.suspend {
             return status::suspended(object, context.clock.now());
         }
-        let (entra, aws) = tokio::join!(
-            Box::pin(entra::pass(object, context, &self.memory)),
-            Box::pin(instance::look(object, context))
-        );
+        let (entra, aws) = match object.spec.party() {
+            Party::Both => tokio::join!(
+                Box::pin(entra::pass(object, context, &self.memory)),
+                Box::pin(instance::look(object, context))
+            ),
+            Party::Entra => (Box::pin(entra::pass(object, context, &self.memory)).await, other_party::aws()),
+            Party::Aws => tokio::join!(
+                Box::pin(other_party::entra(object, context)),
+                Box::pin(instance::look(object, context))
+            ),
+        };
         let failed = entra.findings.iter().chain(&aws.finding).any(|f| f.class == Some(Class::Transient));
         let patient = self.memory.is_patient(&observed::uid(object), failed);
         status::assemble(object, context.clock.now(), patient, entra, aws)

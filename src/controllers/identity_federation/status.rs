@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::entra::EntraReport;
+use super::exchange::exchange;
 use super::finding::{Finding, Part};
 use super::handoff::handoff;
 use super::instance::AwsReport;
@@ -26,6 +27,7 @@ pub fn assemble(
 ) -> Outcome<IdentityFederationStatus> {
     let old = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
+    let parts = Part::of(object.spec.party());
     let mut findings = entra.findings;
     findings.extend(aws.finding.clone());
     if !entra.reached {
@@ -43,7 +45,7 @@ pub fn assemble(
     }
 
     let mut set = ConditionSet::new(generation, now);
-    for part in Part::ALL {
+    for part in parts.iter().copied() {
         let good = match part {
             Part::Instance => aws.status.as_ref().map(|s| s.instance_arn.clone()),
             _ => entra.good.iter().find(|(p, _)| *p == part).map(|(_, text)| text.clone()),
@@ -58,10 +60,12 @@ pub fn assemble(
 
     let mut facts = entra.facts;
     facts.no_instance = aws.absent;
+    let handoff = handoff(object, &facts, aws.status.as_ref(), entra.published);
     let status = IdentityFederationStatus {
         observed_generation: Some(generation),
         conditions: set.finish(&old.conditions),
-        handoff: handoff(object, &facts, aws.status.as_ref(), entra.published),
+        exchange: exchange(object, handoff.as_ref(), &entra.documents, &entra.status, aws.status.as_ref()),
+        handoff,
         entra: (entra.status != Default::default()).then_some(entra.status),
         aws: aws.status,
         plan: entra.plan,
@@ -210,7 +214,7 @@ fn class(findings: &[Finding]) -> (Option<Class>, Option<Duration>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::federation;
+    use super::super::fixtures::{aws_only, entra_only, federation};
     use super::*;
     use crate::api::v1alpha1::AwsStatus;
     use crate::status::is_true;
@@ -325,6 +329,21 @@ mod tests {
             let extra: Vec<String> = extra.iter().map(|e| (*e).to_owned()).collect();
             assert_eq!(seen, (ready.to_owned(), extra, class), "{findings:?}");
         }
+    }
+
+    #[test]
+    fn a_party_speaks_of_its_own_side_only() {
+        let ours = |object: &IdentityFederation| {
+            let (entra, aws) = well();
+            let status = assemble(object, now(), true, entra, aws).status;
+            assert!(is_true(&status.conditions, "Ready") && status.exchange.is_some());
+            let mut kinds: Vec<String> = status.conditions.into_iter().map(|c| c.type_).collect();
+            kinds.sort();
+            kinds
+        };
+        assert_eq!(ours(&aws_only()), ["InstanceReady", "Ready", "SamlConfigured", "TrustEstablished"]);
+        let entra = ours(&entra_only());
+        assert!(entra.len() == 6 && !entra.contains(&"InstanceReady".to_owned()), "{entra:?}");
     }
 
     #[test]

@@ -180,7 +180,10 @@ async fn pass(
 
 /// A binding whose federation never took it, or never was, has made nothing.
 const fn never_began(problem: &Problem) -> bool {
-    matches!(problem.reason, Reason::BindingNotAllowed | Reason::FederationNotFound)
+    matches!(
+        problem.reason,
+        Reason::BindingNotAllowed | Reason::FederationNotFound | Reason::ManagedByOtherParty
+    )
 }
 
 /// What a clean-up works with.

@@ -11,7 +11,7 @@ use crate::api::{Group, Principal, User};
 use crate::clients::entra::directory::{DirectoryGroup, DirectoryUser};
 use crate::clients::entra::{Graph, segment};
 use crate::controllers::context::Context;
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
 /// Entra runs a provisioning cycle this often (contract Graph 5.5).
@@ -49,6 +49,13 @@ impl<'a> Directory<'a> {
     /// # Errors
     /// Trouble with Entra or its credentials.
     pub async fn sign_in_name(&mut self, object_id: &str) -> Result<Option<String>, Problem> {
+        if self.federation.spec.entra.external.is_some() {
+            // Nobody can be asked, so nobody can say that there is no such person.
+            let message = format!(
+                "user {object_id} is not found in the identity store by that id, and another party looks after Entra: name the person by userPrincipalName, as the identity store does"
+            );
+            return Err(Problem::new(Class::Blocked, Reason::ManagedByOtherParty, message));
+        }
         let found = self.graph().await?.user(object_id).await.map_err(trouble)?;
         Ok(found.map(|u| u.user_principal_name))
     }
@@ -58,6 +65,12 @@ impl<'a> Directory<'a> {
     /// # Errors
     /// Trouble with Entra, its credentials or the API server.
     pub async fn standing(&mut self, principal: &Principal) -> Result<(Reason, String), Problem> {
+        if self.federation.spec.entra.external.is_some() {
+            let message = format!(
+                "{principal} is not in the identity store: ask the party that looks after Entra to assign and provision it, or correct the name"
+            );
+            return Ok((Reason::NotInIdentityStore, message));
+        }
         let found = match self.find(principal).await? {
             Ok(found) => found,
             Err(why) => return Ok((Reason::NotInEntra, why)),

@@ -31,7 +31,7 @@ pub struct Resolved {
 /// The federation that a binding refers to. Whether the binding may use it is another question ([`guard::admit`]).
 ///
 /// # Errors
-/// `FederationNotFound`; in another namespace `BindingNotAllowed`; API server trouble.
+/// `FederationNotFound`; in another namespace `BindingNotAllowed`; `ManagedByOtherParty`; API server trouble.
 pub async fn federation(
     object: &PermissionSetBinding,
     context: &Context,
@@ -40,7 +40,7 @@ pub async fn federation(
     let reference = &object.spec.federation_ref;
     let namespace = reference.namespace.as_deref().unwrap_or(&own);
     let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), namespace);
-    federations.get_opt(&reference.name).await?.ok_or_else(|| {
+    let federation = federations.get_opt(&reference.name).await?.ok_or_else(|| {
         if namespace != own {
             return guard::not_taken(&reference.name, namespace, &own);
         }
@@ -49,7 +49,24 @@ pub async fn federation(
             reference.name
         );
         Problem::new(Class::Blocked, Reason::FederationNotFound, message)
-    })
+    })?;
+    if federation.spec.aws.external.is_some() {
+        // What there is in another namespace is told only to those who may use it.
+        return Err(if namespace == own {
+            other_partys(&reference.name)
+        } else {
+            guard::not_taken(&reference.name, namespace, &own)
+        });
+    }
+    Ok(federation)
+}
+
+/// Permission sets are AWS's.
+fn other_partys(federation: &str) -> Problem {
+    let message = format!(
+        "another party looks after AWS (spec.aws.external of IdentityFederation {federation}), and permission sets are there: that party creates this binding beside its own federation; delete this one"
+    );
+    Problem::new(Class::Invalid, Reason::ManagedByOtherParty, message)
 }
 
 /// Everything a binding works with. A federation that is in trouble but has found its instance will do, and so will one

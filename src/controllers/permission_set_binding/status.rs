@@ -190,10 +190,9 @@ pub fn report(
     }))
     .collect();
     let tally = Tally::of(observed);
-    let waiting = observed
-        .subjects
-        .iter()
-        .any(|s| matches!(&s.standing, Standing::Waiting(Reason::AwaitingProvisioning, _)));
+    let waiting = observed.subjects.iter().any(|s| {
+        matches!(&s.standing, Standing::Waiting(Reason::AwaitingProvisioning | Reason::NotInIdentityStore, _))
+    });
     let unread = observed.assigned.unread.values().next().cloned();
     let unread = unread.map(|e| Problem::from_cloud(e, "read the assignments"));
     let edited = applied.created_set || applied.edits > 0;

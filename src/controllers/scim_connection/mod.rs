@@ -13,6 +13,7 @@ mod handoff;
 mod handover;
 mod job;
 mod memory;
+mod name_id;
 mod observe;
 mod ownership;
 mod plan;
@@ -218,6 +219,7 @@ fn desired(
     let credentials = secret.map(|s| s.credentials.clone());
     let mappings = spec.mappings.clone().unwrap_or_default();
     let users = mappings.users.unwrap_or_default();
+    draft.remarks.extend(name_id::remark(&users));
     let annotation = |name: &str| object.annotations().get(name).map(String::as_str);
     let now = context.clock.now();
     let done = draft.status.last_on_demand.as_ref().map(|d| d.request.as_str());

@@ -53,8 +53,15 @@ pub fn no_federation(namespace: &str, name: &str) -> Problem {
 /// The application, if it is ready.
 ///
 /// # Errors
-/// `FederationNotReady`.
+/// `FederationNotReady`; `ManagedByOtherParty` when Entra, where provisioning runs, is another party's.
 pub fn ready_application(federation: &IdentityFederation, now: Timestamp) -> Result<Application, Problem> {
+    if federation.spec.entra.external.is_some() {
+        let message = format!(
+            "another party looks after Entra (spec.entra.external of IdentityFederation {}), and provisioning runs there: that party creates the ScimConnection beside its own federation; delete this one",
+            full_name(federation)
+        );
+        return Err(Problem::new(Class::Invalid, Reason::ManagedByOtherParty, message));
+    }
     let conditions = federation.status.as_ref().map_or(&[][..], |s| &s.conditions);
     application(federation, now).filter(|_| is_true(conditions, READY)).ok_or_else(|| {
         let message = format!(

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::desired::Desired;
+use super::handoff;
 use super::job;
 use super::observe::Observed;
 use super::plan::Step;
@@ -75,7 +76,12 @@ impl Draft {
 
     /// A person has to enable provisioning in AWS, or to store a token.
     pub fn await_person(&mut self, handoff: Handoff, namespace: &str, secret: &str, refused: bool) {
-        let message = if refused {
+        let other_party = handoff.pending.iter().any(|s| s.step == handoff::RECEIVE);
+        let message = if other_party && !refused {
+            format!(
+                "ask the party that looks after AWS for SCIM endpoint and token and store them in Secret {namespace}/{secret}: status.handoff has the command"
+            )
+        } else if refused {
             format!(
                 "AWS refuses the credentials that Entra has saved, and Secret {namespace}/{secret} does not exist: create a token in AWS and store it there; status.handoff has link and command"
             )
