@@ -11,7 +11,7 @@ use super::intents::{self, Memory};
 use super::ledger::{self, Ledger};
 use super::observed::{self, Found, Located, uid};
 use super::plan::{Planned, Step, plan};
-use super::{claims, metadata, plan_certificates};
+use super::{claims, handoff, metadata, plan_certificates};
 use crate::api::v1alpha1::{CertificateStatus, EntraStatus, IdentityFederation};
 use crate::api::{Mode, PlanSummary, PublishedMetadata};
 use crate::clients::entra::Graph;
@@ -76,8 +76,12 @@ async fn run(
             report.facts.no_metadata = Some(false);
         }
         Err(finding) => {
-            let wanting = matches!(finding.reason, Reason::AwaitingHandoff | Reason::MetadataInvalid);
-            report.facts.no_metadata = wanting.then_some(true);
+            report.facts.no_metadata = match finding.reason {
+                Reason::AwaitingHandoff | Reason::MetadataInvalid => Some(true),
+                // It is there, and not judged yet.
+                Reason::Progressing => Some(false),
+                _ => None,
+            };
             report.findings.push(finding);
         }
     }
@@ -349,7 +353,11 @@ async fn conclude(
     }
     report.facts.unacknowledged = report.published.is_some().then(|| Some(active.to_owned()));
     let others: Vec<&str> = desired.acknowledged.iter().take(2).map(String::as_str).collect();
-    let message = if others.is_empty() {
+    let certificate = found.certificates.iter().flatten().find(|c| c.sha256 == active);
+    let mistaken = certificate.and_then(|c| plan_certificates::mistaken(&desired.acknowledged, c));
+    let message = if let Some(mistaken) = mistaken {
+        format!("{mistaken}; when AWS has it, say so: {}", handoff::acknowledge(object, active))
+    } else if others.is_empty() {
         format!("import Entra's metadata in AWS and acknowledge certificate {active} (see status.handoff)")
     } else {
         format!(

@@ -9,6 +9,7 @@ use super::desired::ServiceProvider;
 use super::finding::{Finding, Part};
 use super::handoff::{METADATA_KEY, NEXT_CERTIFICATE_KEY, config_map_name};
 use super::observed::SigningCertificate;
+use super::{instance, stranger};
 use crate::api::v1alpha1::IdentityFederation;
 use crate::api::{ConfigMapKeyRef, PublishedMetadata};
 use crate::clients::entra::Graph;
@@ -17,7 +18,7 @@ use crate::controllers::context::Context;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
-/// AWS's service provider metadata from its ConfigMap.
+/// AWS's service provider metadata from its ConfigMap, if it is of this federation's instance.
 pub async fn service_provider(
     object: &IdentityFederation,
     context: &Context,
@@ -27,20 +28,24 @@ pub async fn service_provider(
     let text = context
         .config_map_value(&namespace, &from.name, &from.key)
         .await
-        .map_err(|problem| awaiting(&problem, from, &namespace))?;
-    let read = ServiceProviderMetadata::parse(&text).map_err(|error| {
-        Finding::new(
-            Part::Saml,
-            Class::Blocked,
-            Reason::MetadataInvalid,
-            format!("ConfigMap {}, key {}: {error}", from.name, from.key),
-        )
-    })?;
+        .map_err(|problem| awaiting(&problem, from))?;
+    let invalid = |why: String| {
+        let message = format!("ConfigMap {}, key {}: {why}", from.name, from.key);
+        Finding::new(Part::Saml, Class::Blocked, Reason::MetadataInvalid, message)
+    };
+    let read = ServiceProviderMetadata::parse(&text).map_err(|error| invalid(error.to_string()))?;
+    let known = object.status.as_ref().and_then(|s| s.aws.as_ref());
+    if let Some(why) = stranger::told(&read, &object.spec.aws.region, known) {
+        return Err(invalid(why));
+    }
+    if known.is_none() && !instance::was_looked_at(object) {
+        return Err(Finding::pending(Part::Saml, "AWS's metadata is compared with the instance first"));
+    }
     Ok(ServiceProvider { entity_id: read.entity_id, reply_urls: read.acs_urls })
 }
 
 /// A ConfigMap that is not there is a step that is left to a person.
-fn awaiting(problem: &Problem, from: &ConfigMapKeyRef, namespace: &str) -> Finding {
+fn awaiting(problem: &Problem, from: &ConfigMapKeyRef) -> Finding {
     if problem.reason != Reason::ConfigMapNotFound {
         return Finding::of(Part::Saml, problem);
     }
@@ -49,9 +54,9 @@ fn awaiting(problem: &Problem, from: &ConfigMapKeyRef, namespace: &str) -> Findi
         Class::Blocked,
         Reason::AwaitingHandoff,
         format!(
-            "download the service provider metadata in the IAM Identity Center console and put it into ConfigMap {}, \
-             key {}, of namespace {namespace} (see status.handoff)",
-            from.name, from.key
+            "{}: download the service provider metadata in the IAM Identity Center console and put it there under \
+             the key {} (see status.handoff for link and command)",
+            problem.message, from.key
         ),
     )
 }
