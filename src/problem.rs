@@ -1,12 +1,14 @@
 //! What can go wrong, and what follows from it.
 
 mod credentials;
+mod permissions;
 
 use std::time::Duration;
 
 use crate::clients::{CloudError, CloudErrorKind};
 use crate::status::Reason;
-pub use credentials::NO_SERVICE_ACCOUNT;
+pub use credentials::{AWS_CREDENTIALS, ENTRA_CREDENTIALS, NO_SERVICE_ACCOUNT};
+pub use permissions::GRANT;
 
 /// The class of a problem alone decides about conditions, requeue, event and metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,20 +135,17 @@ impl Problem {
                 Class::Denied,
                 Reason::AuthenticationFailed,
                 format!(
-                    "could not {doing}: {cloud} does not accept the credentials{tail}; check {} and whether it has expired",
-                    if cloud == "AWS" {
-                        "what spec.aws.credentials of the federation names (a Secret, a ServiceAccount or the operator's own identity)"
-                    } else {
-                        "what spec.entra.credentials of the federation names (a Secret, a ServiceAccount or the operator's own identity)"
-                    }
+                    "could not {doing}: {cloud} does not accept the credentials{tail}; check {}, and whether they have expired",
+                    if cloud == "AWS" { AWS_CREDENTIALS } else { ENTRA_CREDENTIALS }
                 ),
             ),
             CloudErrorKind::Denied => (
                 Class::Denied,
                 Reason::PermissionDenied,
                 format!(
-                    "could not {doing}: {cloud} denies {}{tail}; grant the permission to the operator's identity",
-                    error.operation
+                    "could not {doing}: {cloud} denies {}{tail}; {}",
+                    error.operation,
+                    permissions::remedy(&error)
                 ),
             ),
             CloudErrorKind::Conflict => (

@@ -47,7 +47,7 @@ fn is_aws(url: &Url) -> bool {
 }
 
 /// `eu-west-1`, `us-gov-east-1`: words of letters, then a number.
-fn is_region(label: &str) -> bool {
+pub(super) fn is_region(label: &str) -> bool {
     let Some((words, number)) = label.rsplit_once('-') else { return false };
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
     let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());

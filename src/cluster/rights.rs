@@ -43,6 +43,13 @@ pub fn own(lease_name: &str) -> Vec<PolicyRule> {
     vec![create, keep]
 }
 
+/// The ServiceAccount that a refusal of the API server names, as `<namespace>:<name>`: the operator's own.
+#[must_use]
+pub fn named_account(refusal: &str) -> &str {
+    let named = refusal.split_once("\"system:serviceaccount:").and_then(|(_, rest)| rest.split_once('"'));
+    named.map_or("<namespace>:<the operator's ServiceAccount>", |(name, _)| name)
+}
+
 fn rule<R: Into<String>, const N: usize, const M: usize>(
     group: &str,
     resources: [R; N],

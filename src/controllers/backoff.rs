@@ -11,7 +11,7 @@ use crate::settings::Timing;
 /// A server may ask for this much patience, no less and no more.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// What is missing is looked for this often at most: Secrets, for one, are not watched.
-const BLOCKED: Duration = Duration::from_secs(30);
+pub(super) const BLOCKED: Duration = Duration::from_secs(30);
 /// Grants take minutes to spread: this many times the first delay.
 const DENIED_FACTOR: u32 = 30;
 
@@ -71,7 +71,9 @@ pub(super) fn delay(
         }
         (None, Next::After(after)) => after.min(timing.resync),
         (Some(Class::Pending), _) => timing.poll,
-        (Some(Class::Blocked), _) => BLOCKED.min(longest).mul_f64(0.9 + 0.2 * luck),
+        // Whoever knows what is waited for may look sooner.
+        (Some(Class::Blocked), Next::After(after)) if after > Duration::ZERO => after.min(BLOCKED),
+        (Some(Class::Blocked), _) => BLOCKED.min(longest).mul_f64(0.8 + 0.2 * luck),
         (Some(Class::Conflict), _) => jittered(first.mul_f64(0.1), longest, failures, luck),
         (Some(Class::Throttled | Class::Transient), _) => jittered(first, longest, failures, luck),
         (Some(Class::Denied), _) => jittered(first.saturating_mul(DENIED_FACTOR), longest, failures, luck),
@@ -105,6 +107,7 @@ mod tests {
             resync: Duration::from_secs(600),
             poll: Duration::from_secs(3),
             job_poll: Duration::from_secs(60),
+            handoff: Duration::from_secs(15),
             creation_grace: Duration::from_secs(1200),
             reconcile: Duration::from_secs(120),
             backoff: (Duration::from_secs(1), Duration::from_secs(300)),
@@ -130,7 +133,10 @@ mod tests {
             (None, Next::After(Duration::from_secs(7000)), None, 0, (600 * s, 600 * s)),
             (Some(Invalid), Next::Resync, None, 0, (540 * s, 660 * s)),
             (Some(Guarded), Next::After(Duration::ZERO), None, 0, (540 * s, 660 * s)),
-            (Some(Blocked), Next::Resync, None, 0, (27 * s, 33 * s)),
+            (Some(Blocked), Next::Resync, None, 0, (24 * s, 30 * s)),
+            (Some(Blocked), Next::After(Duration::ZERO), None, 0, (24 * s, 30 * s)),
+            (Some(Blocked), Next::After(Duration::from_secs(15)), None, 0, (15 * s, 15 * s)),
+            (Some(Blocked), Next::After(Duration::from_secs(60)), None, 0, (30 * s, 30 * s)),
             (Some(Denied), Next::Resync, None, 1, (3 * s, 30 * s)),
             (Some(Denied), Next::Resync, None, 9, (30 * s, 300 * s)),
             (Some(Throttled), Next::Resync, None, 1, (100, s)),

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 
-use super::Managed;
 use super::access::Clouds;
+use super::{Managed, secrets};
 use crate::clients::CallObserver;
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -70,21 +70,12 @@ impl Context {
     /// # Errors
     /// `SecretNotFound` (class Blocked) naming Secret and key; API server trouble.
     pub async fn secret_value(&self, namespace: &str, name: &str, key: &str) -> Result<Sensitive, Problem> {
-        let missing = |what: String| Problem::new(Class::Blocked, Reason::SecretNotFound, what);
-        let secret =
-            Api::<Secret>::namespaced(self.kube.clone(), namespace).get_opt(name).await?.ok_or_else(
-                || missing(format!("Secret {name} does not exist in namespace {namespace}; create it")),
-            )?;
-        let value = secret.data.as_ref().and_then(|d| d.get(key)).ok_or_else(|| {
-            missing(format!("Secret {name} in namespace {namespace} has no key `{key}`; add it"))
-        })?;
-        let text = std::str::from_utf8(&value.0).map_err(|_| {
-            missing(format!("key `{key}` of Secret {name} in namespace {namespace} is no text; correct it"))
-        })?;
+        let secret = secrets::read(&self.kube, namespace, name).await?;
+        let secret = secret.ok_or_else(|| secrets::missing(namespace, name, &[key]))?;
+        let value = secret.data.as_ref().and_then(|data| data.get(key));
+        let text = value.and_then(|value| std::str::from_utf8(&value.0).ok()).unwrap_or_default();
         match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(missing(format!(
-                "key `{key}` of Secret {name} in namespace {namespace} is empty; fill it"
-            ))),
+            "" => Err(secrets::without(namespace, name, &secret, key)),
             value => Ok(Sensitive::new(value)),
         }
     }
@@ -95,16 +86,20 @@ impl Context {
     /// `ConfigMapNotFound` (class Blocked) naming ConfigMap and key; API server trouble.
     pub async fn config_map_value(&self, namespace: &str, name: &str, key: &str) -> Result<String, Problem> {
         let missing = |what: String| Problem::new(Class::Blocked, Reason::ConfigMapNotFound, what);
-        let mut map = self.config_map(namespace, name).await?.ok_or_else(|| {
-            missing(format!("ConfigMap {name} does not exist in namespace {namespace}; create it"))
-        })?;
+        let mut map = self
+            .config_map(namespace, name)
+            .await?
+            .ok_or_else(|| missing(format!("ConfigMap {name} does not exist in namespace {namespace}")))?;
         if let Some(text) = map.data.as_mut().and_then(|d| d.remove(key)) {
             return Ok(text);
         }
         // Files that are no UTF-8, as `kubectl create configmap --from-file` saw them, land here.
-        let bytes = map.binary_data.as_mut().and_then(|d| d.remove(key));
-        bytes.and_then(|b| String::from_utf8(b.0).ok()).ok_or_else(|| {
-            missing(format!("ConfigMap {name} in namespace {namespace} has no key `{key}` with text; add it"))
+        let bytes = map.binary_data.as_ref().and_then(|d| d.get(key));
+        bytes.and_then(|b| String::from_utf8(b.0.clone()).ok()).ok_or_else(|| {
+            let keys = secrets::keys_of_config_map(&map);
+            missing(format!(
+                "ConfigMap {name} in namespace {namespace} has no text under the key {key} ({keys})"
+            ))
         })
     }
 

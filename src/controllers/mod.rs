@@ -3,6 +3,7 @@
 mod absences;
 mod access;
 mod backoff;
+mod commands;
 pub mod context;
 pub mod identity_federation;
 mod managed;
@@ -12,6 +13,7 @@ pub mod permission_set_binding;
 mod related;
 mod runner;
 pub mod scim_connection;
+mod secrets;
 mod stores;
 mod wake;
 mod writes;

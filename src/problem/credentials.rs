@@ -30,6 +30,30 @@ pub(super) fn told(error: &CloudError, doing: &str) -> Option<(Class, Reason, St
                 error.tail()
             ),
         ),
+        (Service::Login, _) if error.code == "AADSTS700016" => (
+            Reason::AuthenticationFailed,
+            format!(
+                "Entra knows no application of this client id in this tenant{}; compare {ENTRA_CREDENTIALS} with \
+                 Application (client) ID and Directory (tenant) ID under App registrations > the application > Overview",
+                error.tail()
+            ),
+        ),
+        (Service::Login, _) if error.code == "AADSTS90002" => (
+            Reason::AuthenticationFailed,
+            format!(
+                "Entra knows no such tenant{}; compare {ENTRA_CREDENTIALS} with the Directory (tenant) ID under Entra > \
+                 Overview; a tenantId cannot be changed: delete the federation (deletionPolicy Retain) and create it again",
+                error.tail()
+            ),
+        ),
+        (Service::Login, _) if error.code == "AADSTS7000222" => (
+            Reason::AuthenticationFailed,
+            format!(
+                "the client secret has expired{}; create a new one under App registrations > the application > \
+                 Certificates & secrets, and put its value (not its id) into {ENTRA_CREDENTIALS}",
+                error.tail()
+            ),
+        ),
         (Service::Sts, _) if error.code == "RegionDisabledException" => (
             Reason::PermissionDenied,
             format!(
@@ -68,6 +92,12 @@ pub(super) fn told(error: &CloudError, doing: &str) -> Option<(Class, Reason, St
     Some((Class::Denied, reason, format!("could not {doing}: {said}")))
 }
 
+/// Where Entra's credentials come from, as long as nobody says which these are.
+pub const ENTRA_CREDENTIALS: &str = "what spec.entra.credentials of the federation names (a Secret, a ServiceAccount or \
+                                     the operator's own identity) and spec.entra.tenantId";
+/// Likewise AWS's.
+pub const AWS_CREDENTIALS: &str = "what spec.aws.credentials of the federation names (a Secret, a ServiceAccount or the operator's own identity)";
+
 /// The code of a [`Service::Kubernetes`] error that names a missing ServiceAccount.
 pub const NO_SERVICE_ACCOUNT: &str = "ServiceAccountNotFound";
 
@@ -105,6 +135,9 @@ mod tests {
             (sts, web, "ExpiredTokenException", Class::Denied, Reason::AuthenticationFailed, "issuer"),
             (login, "token", "AADSTS700213", Class::Denied, Reason::AuthenticationFailed, "subject"),
             (login, "token", "AADSTS7000215", Class::Denied, Reason::AuthenticationFailed, "spec.entra"),
+            (login, "token", "AADSTS7000222", Class::Denied, Reason::AuthenticationFailed, "not its id"),
+            (login, "token", "AADSTS700016", Class::Denied, Reason::AuthenticationFailed, "client) ID"),
+            (login, "token", "AADSTS90002", Class::Denied, Reason::AuthenticationFailed, "tenantId"),
             (kubernetes, "t", NO_SERVICE_ACCOUNT, Class::Blocked, Reason::ServiceAccountNotFound, "said"),
             (kubernetes, "t", "Forbidden", Class::Denied, Reason::CredentialsNotAllowed, "said"),
         ] {

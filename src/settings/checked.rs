@@ -58,6 +58,7 @@ impl TryFrom<Raw> for Invocation {
             resync: check.duration("--resync", &raw.resync, second..=day),
             poll: check.duration("--poll", &raw.poll, Duration::from_millis(10)..=hour),
             job_poll: check.duration("--job-poll", &raw.job_poll, Duration::from_millis(10)..=hour),
+            handoff: check.duration("--handoff-poll", &raw.handoff_poll, second..=hour),
             creation_grace: check.duration("--creation-grace", &raw.creation_grace, second..=day),
             reconcile: check.duration("--reconcile-timeout", &raw.reconcile_timeout, second..=hour),
             backoff: (second, Duration::from_secs(300)),

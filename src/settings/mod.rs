@@ -103,6 +103,8 @@ pub struct Timing {
     pub poll: Duration,
     /// A synchronization job's status is read at most this often (contract Graph 8.4: one a minute).
     pub job_poll: Duration,
+    /// A Secret that a person is asked for is looked for this often: Secrets are not watched.
+    pub handoff: Duration,
     /// An object whose creation was begun is looked for this long before it is created again (contract Graph 1.2).
     pub creation_grace: Duration,
     /// Remote work of one reconcile.

@@ -84,6 +84,9 @@ pub struct Raw {
     /// How often the status of a synchronization job is read at most.
     #[arg(long, env = "CAUSEWAY_JOB_POLL", default_value = "60s")]
     pub job_poll: String,
+    /// How often a Secret that a person is asked for is looked for.
+    #[arg(long, env = "CAUSEWAY_HANDOFF_POLL", default_value = "15s")]
+    pub handoff_poll: String,
     /// How long an object is looked for whose creation was begun, before it is created again.
     #[arg(long, env = "CAUSEWAY_CREATION_GRACE", default_value = "20m")]
     pub creation_grace: String,

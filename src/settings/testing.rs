@@ -36,6 +36,7 @@ impl Settings {
                 resync: Duration::from_secs(2),
                 poll: Duration::from_millis(50),
                 job_poll: Duration::from_millis(200),
+                handoff: Duration::from_secs(15),
                 creation_grace: Duration::from_secs(20 * 60),
                 reconcile: Duration::from_secs(20),
                 backoff: (Duration::from_millis(50), Duration::from_secs(1)),

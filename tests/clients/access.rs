@@ -243,7 +243,8 @@ async fn missing_secrets_and_keys_are_named() {
     twin.set("identity/secrets/aws", "secretAccessKey", None);
     let problem = twin.context.aws(&by_secret("identity")).await.unwrap_err();
     assert!(
-        problem.reason == Reason::SecretNotFound && problem.message.contains("`secretAccessKey`"),
+        problem.reason == Reason::SecretNotFound
+            && problem.message.contains("no key secretAccessKey (it has accessKeyId)"),
         "{problem}"
     );
 }

@@ -139,6 +139,10 @@ async fn a_wrong_secret_and_missing_permissions_are_told_apart() {
     let error = graph.instantiate(IDENTITY_CENTER_TEMPLATE, "Denied").await.unwrap_err();
     assert_eq!((error.kind.clone(), error.status), (CloudErrorKind::Denied, 403), "{error}");
     assert!(error.request_id.is_some());
+    let lacks = "lacks the Graph application permission Application.ReadWrite.All (admin consent)";
+    assert!(error.message.contains(lacks), "{error}");
+    assert_eq!(graph.lacking("GET /users"), graph.lacking("GET /users/{id}"));
+    assert!(graph.lacking("GET /groups").contains("permission Group.ReadBasic.All"), "{error}");
     assert_eq!(twin.calls("token"), 2, "a refused permission fetches no token at once");
 }
 

@@ -383,6 +383,10 @@ fn a_missing_permission_is_named_and_the_rest_goes_on() {
         let (status, reason, message) = bench.condition("AssignmentsReady").await;
         assert_eq!((status.as_str(), reason.as_str()), ("False", "PermissionDenied"), "{message}");
         assert!(message.contains("appRoleAssignedTo"), "{message}");
+        assert!(
+            message.contains("lacks the Graph application permission AppRoleAssignment.ReadWrite.All"),
+            "{message}"
+        );
         assert_eq!(bench.condition("SamlConfigured").await.0, "True");
         assert_eq!(bench.condition("SigningCertificateValid").await.0, "True");
         assert_eq!(bench.condition("Ready").await.1, "PermissionDenied");

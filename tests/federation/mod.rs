@@ -6,4 +6,5 @@ mod crash;
 mod credentials;
 mod journey;
 mod letting_go;
+mod refusals;
 mod removals;

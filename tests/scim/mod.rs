@@ -52,9 +52,14 @@ fn a_person_hands_the_token_over_and_people_arrive_in_aws() {
         assert_eq!(step.step, "EnableProvisioning");
         let command = step.command.as_deref().unwrap();
         assert!(
-            command.starts_with(&format!("kubectl create secret generic {SECRET} -n {} ", desk.namespace)),
+            command.starts_with(&format!("kubectl create secret generic {SECRET} -n {} ", desk.namespace))
+                && command.ends_with(" --dry-run=client -o yaml | kubectl apply -f -"),
             "{command}"
         );
+        let now =
+            format!("kubectl annotate scimconnection {NAME} -n {} causeway.dev/reconcile=", desk.namespace);
+        let told = message(&waiting, "Ready");
+        assert!(told.contains("looked at again within 1 s") && told.contains(&now), "{told}");
         assert!(desk.writes(0).is_empty());
 
         let (token, _) = desk.hand_over().await;
@@ -144,6 +149,16 @@ fn mappings_scope_and_safety_reach_the_job_and_the_rest_of_it_stays() {
         let refused = operator.until(&desk, "refused", |s| is(s, "Ready", "False", "MappingNotFound")).await;
         assert!(is(&refused, "Stalled", "True", "MappingNotFound"));
         assert!(message(&refused, "Ready").contains("nickName"), "{}", message(&refused, "Ready"));
+
+        let mark = desk.mark();
+        desk.patch(&json!({"spec": {"mappings": {"users": [{"target": "userName", "source": {"attribute": "email"}}]}}})).await;
+        let says = |s: &causeway::api::v1alpha1::ScimConnectionStatus| {
+            is(s, "Stalled", "True", "MappingNotFound")
+                && message(s, "Ready").contains("email (for userName)")
+        };
+        let refused = operator.until(&desk, "refused", says).await;
+        assert!(message(&refused, "Ready").contains("for example: mail, "), "{}", message(&refused, "Ready"));
+        assert_eq!(desk.writes(mark), Vec::<String>::new());
     });
 }
 
@@ -159,7 +174,12 @@ fn a_wrong_secret_says_which_key_and_nothing_is_written() {
         desk.put_secret(SECRET, &[("endpoint", &endpoint), ("Token", &token)]).await;
         let status =
             operator.until(&desk, "without a token", |s| is(s, "Ready", "False", "SecretNotFound")).await;
-        assert!(message(&status, "Ready").contains("lacks the key token"), "{}", message(&status, "Ready"));
+        let told = message(&status, "Ready");
+        for words in
+            ["lacks the key token", "it has Token, endpoint", "expected are endpoint, token and issuedAt"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
 
         desk.put_secret(SECRET, &[("endpoint", "https://scim.evil.example/t"), ("token", &token)]).await;
         let status =
@@ -205,6 +225,16 @@ fn a_rotated_token_takes_effect_and_lifts_the_quarantine_of_the_old_one() {
                 break;
             }
             assert!(Instant::now() < deadline, "no quarantine: {status:#?}");
+        }
+
+        let status = desk.status().await;
+        assert!(is(&status, "Ready", "False", "AuthenticationFailed"), "{status:#?}");
+        let told = message(&status, "Ready");
+        let store = format!("kubectl create secret generic {SECRET} -n {} ", desk.namespace);
+        for words in
+            ["create a new token", &format!("key token of Secret {}/{SECRET}", desk.namespace), &store]
+        {
+            assert!(told.contains(words), "{words}: {told}");
         }
 
         let mark = desk.mark();

@@ -80,7 +80,7 @@ pub struct Entra {
     /// Directory (tenant) id. Not with external.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("tenantId is immutable: create another IdentityFederation for another tenant"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("tenantId is immutable: to use another tenant, delete this IdentityFederation (with deletionPolicy Retain its application stays) and create it again"))]
     pub tenant_id: String,
     /// How the operator signs in to Microsoft Graph. Or external.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -156,6 +156,20 @@ impl Graph {
         Ok(found.into_iter().next())
     }
 
+    /// Applications with this identifier (contract Graph 1.3): at most one, as far as one can see.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn applications_identified_by(&self, uri: &str) -> Result<Vec<Application>, CloudError> {
+        let filter = format!("identifierUris/any(u:u eq {})", literal(uri));
+        self.list(
+            "GET /applications",
+            "/applications",
+            &[("$filter", &filter), ("$select", APPLICATION_FIELDS)],
+        )
+        .await
+    }
+
     /// All applications made from a gallery template (contract Graph 1.3).
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use tokio::sync::RwLock;
 use tokio::time::Instant;
 use url::Url;
 
-use super::failure;
+use super::{failure, permissions};
 use crate::clients::http::{exchange, no_answer, pause};
 use crate::clients::identity_token::IdentityTokens;
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
@@ -90,6 +90,11 @@ impl Token {
         let mut header = http::HeaderValue::try_from(format!("Bearer {}", self.value.secret())).ok()?;
         header.set_sensitive(true);
         Some(header)
+    }
+
+    /// The permissions in it, as far as it can be read.
+    pub(super) fn roles(&self) -> Option<Vec<String>> {
+        permissions::roles(self.value.secret())
     }
 }
 

@@ -38,6 +38,20 @@ pub(super) fn graph(operation: &'static str, path: &str, answer: &Answer) -> Clo
     }
 }
 
+/// The codes by which Graph refuses its caller (contract Graph 8.5, 12), rather than a connector whom it calls.
+const ABOUT_THE_CALLER: [&str; 5] = [
+    "UnknownError",
+    "InvalidAuthenticationToken",
+    "Authorization_RequestDenied",
+    "AccessDenied",
+    "Authentication_MSGraphPermissionMissing",
+];
+
+/// Whether a refusal is about who calls Graph.
+pub(crate) fn is_about_the_caller(error: &CloudError) -> bool {
+    ABOUT_THE_CALLER.contains(&error.code.as_str())
+}
+
 /// Graph's id of a call (contract Graph 8.5).
 pub(super) fn request_id(answer: &Answer) -> Option<String> {
     answer.headers.get("request-id")?.to_str().ok().map(bounded)

@@ -8,11 +8,13 @@ pub mod synchronization;
 
 mod credentials;
 mod failure;
+mod permissions;
 mod transport;
 
 use serde_json::Value;
 
 pub use credentials::{ClientSecret, CredentialError, Identity, Proof};
+pub(crate) use failure::is_about_the_caller;
 pub use transport::{Graph, GraphOptions};
 
 /// An answer of Graph.

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::credentials::{CredentialError, Identity, Token, Tokens};
-use super::{Reply, failure, segment};
+use super::{Reply, failure, permissions, segment};
 use crate::clients::http::{Answer, exchange, no_answer, pause};
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
 
@@ -49,8 +49,11 @@ struct Inner {
     base: Url,
     authority: Url,
     tenant_id: String,
+    client_id: String,
     total: Duration,
     tokens: Tokens,
+    /// The permissions in the token that was denied something last, if it could be read.
+    denied: Mutex<Option<Vec<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +77,7 @@ impl Graph {
         let mut base = options.graph.clone();
         base.set_path(&format!("{}/v1.0", options.graph.path().trim_end_matches('/')));
         let identity = identity.into();
-        let tenant_id = identity.tenant_id.clone();
+        let (tenant_id, client_id) = (identity.tenant_id.clone(), identity.client_id.clone());
         let tokens =
             Tokens::new(identity, &options.authority, &options.graph, client.clone(), observer.clone())?;
         let inner = Inner {
@@ -83,8 +86,10 @@ impl Graph {
             base,
             authority: options.authority,
             tenant_id,
+            client_id,
             total: options.total,
             tokens,
+            denied: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -153,13 +158,20 @@ impl Graph {
     ) -> Result<Reply, CloudError> {
         let url = self.inner.url(operation, path, &[])?;
         let result = self.inner.call(operation, method, &url, body, HeaderMap::new()).await;
-        let answer = result.map_err(|error| without_values(error, body))?;
+        let answer = result.map_err(|error| self.inner.explained(without_values(error, body)))?;
         let parsed = if answer.body.iter().all(u8::is_ascii_whitespace) {
             Value::Null
         } else {
             serde_json::from_slice(&answer.body).map_err(|error| unreadable(operation, &answer, &error))?
         };
         Ok(Reply { status: answer.status.as_u16(), body: parsed, request_id: failure::request_id(&answer) })
+    }
+
+    /// Which permission is missing when Graph denies this operation, as a person is told.
+    #[must_use]
+    pub fn lacking(&self, operation: &str) -> String {
+        let denied = self.inner.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        permissions::told(operation, &self.inner.client_id, denied.as_deref())
     }
 
     /// The federation metadata document of an application (contract Graph 2.3): no token, not Graph.
@@ -235,7 +247,19 @@ impl Inner {
         if advanced {
             headers.insert("ConsistencyLevel", HeaderValue::from_static("eventual"));
         }
-        self.patiently(|| self.call(operation, Method::GET, url, None, headers.clone()).boxed()).await
+        let read = self.patiently(|| self.call(operation, Method::GET, url, None, headers.clone()).boxed());
+        read.await.map_err(|error| self.explained(error))
+    }
+
+    /// A denial says which permission is missing, where it is Graph itself that denies its caller.
+    fn explained(&self, mut error: CloudError) -> CloudError {
+        if error.kind == CloudErrorKind::Denied && failure::is_about_the_caller(&error) {
+            let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = permissions::told(error.operation, &self.client_id, denied.as_deref());
+            let said = error.message.trim_end_matches('.');
+            error.message = if said.is_empty() { told } else { format!("{said}: {told}") };
+        }
+        error
     }
 
     /// Tries a read again while that makes sense and the time lasts. Boxed futures: those of an `AsyncFn` cannot be
@@ -281,6 +305,7 @@ impl Inner {
             }
             // Also the 401 of `/synchronization/`, which must not fetch tokens in a loop (contract Graph 5.11).
             Err(error) if error.kind == CloudErrorKind::Denied => {
+                *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = token.roles();
                 self.tokens.distrust(&token).await;
                 first
             }

@@ -2,6 +2,7 @@
 //! Graph 2.3).
 
 mod document;
+mod origin;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 use url::{Host, Url};
 
 use document::{Element, Vocabulary};
+pub use origin::Origin;
 
 /// Longest service provider metadata that is read, in bytes: AWS's has a few kilobytes.
 const MAX_SERVICE_PROVIDER: usize = 128 * 1024;

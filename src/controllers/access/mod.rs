@@ -2,17 +2,19 @@
 
 mod choice;
 mod kept;
+mod named;
 mod service_account;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
 use self::choice::{AwsWay, EntraWay, session_name};
 use self::kept::{Kept, digest};
+pub(super) use self::named::named;
 use self::service_account::{AccountTokens, STS_AUDIENCE};
 use super::context::Context;
+use super::secrets;
 use crate::api::v1alpha1::IdentityFederation;
 use crate::clients::CallObserver;
 use crate::clients::aws::{AccessKey, AwsClients, Connection, Login, Rates, Role, Source};
@@ -220,23 +222,15 @@ impl Context {
 
     /// An access key, all its parts from one reading: a mix of an old and a new key would be refused.
     async fn access_key(&self, namespace: &str, name: &str) -> Result<AccessKey, Problem> {
-        let missing = |what: String| Problem::new(Class::Blocked, Reason::SecretNotFound, what);
-        let secret =
-            Api::<Secret>::namespaced(self.kube.clone(), namespace).get_opt(name).await?.ok_or_else(
-                || missing(format!("Secret {name} does not exist in namespace {namespace}; create it")),
-            )?;
+        let secret = secrets::read(&self.kube, namespace, name).await?;
+        let both = [ACCESS_KEY_ID, SECRET_ACCESS_KEY];
+        let secret = secret.ok_or_else(|| secrets::missing(namespace, name, &both))?;
         let value = |key: &str| {
             let bytes = &secret.data.as_ref()?.get(key)?.0;
             let text = std::str::from_utf8(bytes).ok()?.trim();
             (!text.is_empty()).then(|| text.to_owned())
         };
-        let required = |key: &str| {
-            value(key).ok_or_else(|| {
-                missing(format!(
-                    "Secret {name} in namespace {namespace} has no key `{key}` with text; add it"
-                ))
-            })
-        };
+        let required = |key: &str| value(key).ok_or_else(|| secrets::without(namespace, name, &secret, key));
         Ok(AccessKey {
             id: required(ACCESS_KEY_ID)?,
             secret: Sensitive::new(required(SECRET_ACCESS_KEY)?),

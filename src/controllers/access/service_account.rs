@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::clients::http::bounded;
 use crate::clients::identity_token::IdentityTokens;
 use crate::clients::{CloudError, CloudErrorKind, Service};
+use crate::cluster::rights::named_account;
 use crate::problem::NO_SERVICE_ACCOUNT;
 use crate::secret::Sensitive;
 
@@ -99,7 +100,7 @@ impl AccountTokens {
                      kubectl -n {namespace} create role causeway-token-{name} --verb=create \
                      --resource=serviceaccounts/token --resource-name={name} && kubectl -n {namespace} create \
                      rolebinding causeway-token-{name} --role=causeway-token-{name} --serviceaccount={}",
-                    operator(&said.message)
+                    named_account(&said.message)
                 ),
             ),
             400 | 422 => {
@@ -139,12 +140,6 @@ impl IdentityTokens for AccountTokens {
             *held = None;
         }
     }
-}
-
-/// The operator's ServiceAccount as the API server's refusal names it: `<namespace>:<name>`.
-fn operator(message: &str) -> &str {
-    let named = message.split_once("\"system:serviceaccount:").and_then(|(_, rest)| rest.split_once('"'));
-    named.map_or("<namespace>:<the operator's ServiceAccount>", |(name, _)| name)
 }
 
 fn error(kind: CloudErrorKind, status: u16, code: &str, message: &str) -> CloudError {
@@ -273,7 +268,7 @@ mod tests {
             assert_eq!((problem.class, problem.reason), (class, reason), "{problem}");
             assert!(problem.message.contains(words), "{problem}");
         }
-        assert_eq!(operator("no names here"), "<namespace>:<the operator's ServiceAccount>");
+        assert_eq!(named_account("no names here"), "<namespace>:<the operator's ServiceAccount>");
     }
 
     #[tokio::test]

@@ -192,7 +192,7 @@ impl Writer<'_> {
                 let body = json!({ "identifierUris": identifiers, "web": web });
                 let call = self.graph.patch_application(app, &body);
                 let answer = progress.audit.graph("PATCH /applications/{id}", app, call).await;
-                self.judge_identifiers(answer)
+                self.judge_identifiers(answer, app, identifiers).await
             }
             Step::CreateCertificate { subject, hours, successor } => {
                 self.create_certificate(sp, subject, *hours, *successor, progress).await
@@ -393,8 +393,28 @@ impl Writer<'_> {
         recorded.pending_creations.sort_by(|a, b| a.what.cmp(&b.what));
     }
 
+    /// Other applications that have the identifiers, as far as they can be found: it is told and decides nothing.
+    async fn holders(&self, application: &str, identifiers: &[String]) -> Vec<String> {
+        let mut others = Vec::new();
+        for identifier in identifiers {
+            for found in self.graph.applications_identified_by(identifier).await.unwrap_or_default() {
+                let shown = format!("application \"{}\" ({})", found.display_name, found.app_id);
+                if found.id != application && !others.contains(&shown) {
+                    others.push(shown);
+                }
+            }
+        }
+        others.truncate(3);
+        others
+    }
+
     /// A refusal of identifiers may only mean that the SAML mode is still spreading (contract Graph 2.1).
-    fn judge_identifiers(&self, answer: Result<Reply, CloudError>) -> Result<bool, Finding> {
+    async fn judge_identifiers(
+        &self,
+        answer: Result<Reply, CloudError>,
+        application: &str,
+        identifiers: &[String],
+    ) -> Result<bool, Finding> {
         let uid = uid(self.object);
         match answer {
             Ok(_) => {
@@ -408,16 +428,20 @@ impl Writer<'_> {
                         "Entra does not take the identifiers yet; trying again",
                     ));
                 }
-                Err(Finding::new(
-                    Part::Saml,
-                    Class::Blocked,
-                    Reason::IdentifierUriRejected,
+                let others = self.holders(application, identifiers).await;
+                let why = if others.is_empty() {
+                    "see whether another application of the tenant has them (perhaps a deleted one), or an app management policy \
+                     forbids them"
+                        .to_owned()
+                } else {
                     format!(
-                        "Entra refuses the identifiers from AWS's metadata{}; see whether another application of the \
-                         tenant has them, or an app management policy forbids them",
-                        e.tail()
-                    ),
-                ))
+                        "they belong to {}: remove them there (Single sign-on > Identifier), delete that application, or \
+                         take it over with spec.entra.application.adopt.appId",
+                        others.join(" and ")
+                    )
+                };
+                let message = format!("Entra refuses the identifiers from AWS's metadata{}; {why}", e.tail());
+                Err(Finding::new(Part::Saml, Class::Blocked, Reason::IdentifierUriRejected, message))
             }
             answer => settle(Part::Saml, "set identifiers and reply URLs", answer),
         }

@@ -13,21 +13,27 @@ use super::{claims, entra, intents};
 use crate::api::v1alpha1::{
     FederationRef, IdentityFederation, IdentityFederationStatus, Party, PermissionSetBinding, ScimConnection,
 };
-use crate::api::{DeletionPolicy, Mode};
+use crate::api::{DeletionPolicy, Mode, annotations};
 use crate::clients::CloudError;
 use crate::clients::entra::Graph;
 use crate::clients::entra::applications::IDENTITY_CENTER_TEMPLATE;
 use crate::controllers::absences::Absences;
+use crate::controllers::access::named;
 use crate::controllers::context::Context;
 use crate::controllers::permission_set_binding::takes;
-use crate::controllers::{Cleanup, Outcome};
+use crate::controllers::{Cleanup, Outcome, commands};
 use crate::plan::Plan;
 use crate::problem::{Class, Problem};
 use crate::status::{ConditionSet, Reason, Verdict};
 
 /// How many referrers a message names.
 const NAMED: usize = 5;
-const HINT: &str = "the annotation causeway.dev/abandon=true lets go of what is in the clouds";
+
+/// What helps when nothing else does.
+fn hint(object: &IdentityFederation) -> String {
+    let command = commands::annotate(&commands::target(object), annotations::ABANDON, "true");
+    format!("to let go of what is in the clouds: {command}")
+}
 
 /// One pass of letting go.
 pub async fn cleanup(
@@ -149,8 +155,11 @@ async fn delete_application(
     let ours: Vec<&Application> = candidates.iter().filter(|a| is_ours(a)).collect();
     if let [first, second, ..] = ours.as_slice() {
         let message = format!(
-            "several applications carry the mark {}: {}, {}; remove the line from the notes of all but one ({HINT})",
-            desired.mark, first.app_id, second.app_id
+            "several applications carry the mark {}: {}, {}; remove the line from the notes of all but one ({})",
+            desired.mark,
+            first.app_id,
+            second.app_id,
+            hint(object)
         );
         return Ok(Some(Problem::new(Class::Blocked, Reason::ClaimedTwice, message)));
     }
@@ -182,15 +191,16 @@ async fn delete_application(
 
 /// What is in Entra must not be forgotten because somebody only observes.
 fn held_back(object: &IdentityFederation, application: &Application) -> Problem {
+    let hint = hint(object);
     let message = match object.spec.mode {
         Mode::Observe => format!(
             "spec.mode is Observe, and application {}, which this federation made or adopted, is still in Entra: set \
-             it to Enforce to have the application deleted, or spec.deletionPolicy to Retain to keep it ({HINT})",
+             it to Enforce to have the application deleted, or spec.deletionPolicy to Retain to keep it ({hint})",
             application.app_id
         ),
         Mode::Enforce => format!(
             "the operator runs in Observe mode and does not delete application {}: run it in Enforce mode, or set \
-             spec.deletionPolicy to Retain to keep it ({HINT})",
+             spec.deletionPolicy to Retain to keep it ({hint})",
             application.app_id
         ),
     };
@@ -231,7 +241,7 @@ async fn not_seen(
     }
     let what =
         if others { "does not show our mark on the application" } else { "does not show the application" };
-    let message = format!("Entra {what} just now; looking again before letting go ({HINT})");
+    let message = format!("Entra {what} just now; looking again before letting go ({})", hint(object));
     Some(Problem::new(Class::Pending, Reason::Deleting, message))
 }
 
@@ -270,7 +280,11 @@ fn still_being_created(object: &IdentityFederation, context: &Context) -> Option
         Problem::new(
             Class::Pending,
             Reason::Deleting,
-            format!("the creation of {} was begun; waiting whether it comes to light ({HINT})", intent.name),
+            format!(
+                "the creation of {} was begun; waiting whether it comes to light ({})",
+                intent.name,
+                hint(object)
+            ),
         )
     })
 }
@@ -287,7 +301,9 @@ fn told(
         let (reason, message) = if own {
             (problem.reason, problem.message.clone())
         } else {
-            (Reason::DeletionBlocked, format!("{} ({HINT})", problem.message))
+            let longest = context.settings.timing.backoff.1;
+            let message = named(problem.reason, &problem.message, object, object, longest);
+            (Reason::DeletionBlocked, format!("{message} ({})", hint(object)))
         };
         let mut set = ConditionSet::new(generation, context.clock.now());
         set.set("Ready", Verdict::False, reason, message);

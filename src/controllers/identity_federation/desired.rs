@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::annotations;
 use crate::api::v1alpha1::{AssignmentMode, IdentityFederation};
+use crate::controllers::commands;
 
 /// The line of an application's notes that says whose it is.
 const MARK: &str = "Managed by Causeway: ";
@@ -64,6 +65,8 @@ pub struct Wanted {
     pub principals: Vec<WantedPrincipal>,
     /// Object ids that may carry on under the name of a predecessor.
     pub approved: BTreeSet<String>,
+    /// The command by which a person approves one.
+    pub approve: String,
 }
 
 /// A principal of the spec.
@@ -122,6 +125,11 @@ impl Desired {
                     .flat_map(|a| a.split(','))
                     .map(|id| id.trim().to_lowercase())
                     .collect(),
+                approve: commands::annotate(
+                    &commands::target(object),
+                    annotations::APPROVE_PRINCIPAL,
+                    "<new id>[,<another>]",
+                ),
             }),
             mark,
         }

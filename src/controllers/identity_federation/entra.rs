@@ -12,7 +12,7 @@ use super::intents::{self, Memory};
 use super::ledger::{self, Ledger};
 use super::observed::{self, Found, Located, uid};
 use super::plan::{Planned, Step, plan};
-use super::{claims, handoff_parties, metadata, plan_certificates};
+use super::{claims, handoff, handoff_parties, metadata, plan_certificates};
 use crate::api::v1alpha1::{CertificateStatus, EntraStatus, IdentityFederation, Party};
 use crate::api::{Mode, PlanSummary, PublishedMetadata};
 use crate::clients::entra::Graph;
@@ -85,7 +85,11 @@ async fn run(
             report.facts.no_metadata = Some(false);
         }
         Err(finding) => {
-            report.facts.no_metadata = is_wanting(&finding).then_some(true);
+            report.facts.no_metadata = match finding.reason {
+                // It is there, and not judged yet.
+                Reason::Progressing => Some(false),
+                _ => is_wanting(&finding).then_some(true),
+            };
             report.documents.service_provider = is_wanting(&finding).then_some(None);
             report.findings.push(finding);
         }
@@ -358,7 +362,11 @@ async fn conclude(
     }
     report.facts.unacknowledged = report.published.is_some().then(|| Some(active.to_owned()));
     let others: Vec<&str> = desired.acknowledged.iter().take(2).map(String::as_str).collect();
-    let message = if object.spec.party() == Party::Entra {
+    let certificate = found.certificates.iter().flatten().find(|c| c.sha256 == active);
+    let mistaken = certificate.and_then(|c| plan_certificates::mistaken(&desired.acknowledged, c));
+    let message = if let Some(mistaken) = mistaken {
+        format!("{mistaken}; when AWS has it, say so: {}", handoff::acknowledge(object, active))
+    } else if object.spec.party() == Party::Entra {
         handoff_parties::asks_to_import(active)
     } else if others.is_empty() {
         format!("import Entra's metadata in AWS and acknowledge certificate {active} (see status.handoff)")

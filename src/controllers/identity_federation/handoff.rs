@@ -5,6 +5,7 @@ use kube::ResourceExt as _;
 use super::handoff_parties as parties;
 use crate::api::v1alpha1::{AwsStatus, IdentityFederation, Party};
 use crate::api::{Handoff, HandoffStep, PublishedMetadata, annotations};
+use crate::controllers::commands;
 
 /// Step: the organization has no Identity Center yet.
 pub const ENABLE: &str = "EnableIdentityCenter";
@@ -110,7 +111,8 @@ fn enable(region: &str) -> HandoffStep {
     HandoffStep {
         step: ENABLE.into(),
         what: format!(
-            "In the management account, open IAM Identity Center in {region} and choose Enable (organization instance)."
+            "In the management account, open IAM Identity Center in {region} and choose Enable (organization instance). \
+             If it is enabled in another Region already, do not enable it here: correct spec.aws.region instead."
         ),
         value: Some(region.to_owned()),
         console_url: Some(console_url(region, None)),
@@ -129,20 +131,13 @@ fn provide(object: &IdentityFederation, console: &str) -> HandoffStep {
             .into(),
         value: Some(format!("ConfigMap {namespace}/{}, key {}", wanted.name, wanted.key)),
         console_url: Some(console.to_owned()),
-        command: Some(format!(
-            "kubectl create configmap {} -n {namespace} --from-file={}=<downloaded file>",
-            wanted.name, wanted.key
-        )),
+        command: Some(commands::put_config_map(&namespace, &wanted.name, &wanted.key)),
     }
 }
 
-pub(super) fn acknowledge(object: &IdentityFederation, sha256: &str) -> String {
-    format!(
-        "kubectl annotate identityfederation {} -n {} {}={sha256} --overwrite",
-        object.name_any(),
-        object.namespace().unwrap_or_default(),
-        annotations::ACKNOWLEDGE
-    )
+/// The command by which a person says that AWS has a certificate.
+pub fn acknowledge(object: &IdentityFederation, sha256: &str) -> String {
+    commands::annotate(&commands::target(object), annotations::ACKNOWLEDGE, sha256)
 }
 
 fn read_back(object: &IdentityFederation, key: &str) -> String {
@@ -209,7 +204,7 @@ mod tests {
         assert_eq!(
             handoff.pending[1].command.as_deref(),
             Some(
-                "kubectl create configmap aws-sp-metadata -n identity --from-file=metadata.xml=<downloaded file>"
+                "kubectl create configmap aws-sp-metadata -n identity --from-file=metadata.xml=<downloaded file> --dry-run=client -o yaml | kubectl apply -f -"
             )
         );
         let sha = "ab".repeat(32);

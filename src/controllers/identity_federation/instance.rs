@@ -7,7 +7,7 @@ use crate::clients::aws::instances::{Instance, InstanceState};
 use crate::clients::{CloudError, CloudErrorKind};
 use crate::controllers::context::Context;
 use crate::problem::{Class, Problem};
-use crate::status::Reason;
+use crate::status::{Reason, condition};
 
 /// What came of looking at AWS.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,12 @@ pub async fn look(object: &IdentityFederation, context: &Context) -> AwsReport {
         }
     };
     judge(object, seen, recorded)
+}
+
+/// Whether AWS was looked at before, whatever came of it.
+pub fn was_looked_at(object: &IdentityFederation) -> bool {
+    let conditions = object.status.as_ref().map_or(&[][..], |s| &s.conditions);
+    condition(conditions, Part::Instance.condition()).is_some()
 }
 
 /// What AWS shows.
@@ -185,7 +191,10 @@ fn absent(region: &str, recorded: Option<AwsStatus>) -> AwsReport {
             Part::Instance,
             Class::Blocked,
             Reason::AwaitingHandoff,
-            format!("enable IAM Identity Center for the organization in {region} (see status.handoff)"),
+            format!(
+                "enable IAM Identity Center for the organization in {region} (see status.handoff); if it is enabled in \
+                 another Region already, correct spec.aws.region instead"
+            ),
         ),
     };
     AwsReport { absent: Some(recorded.is_none()), status: recorded, finding: Some(finding) }

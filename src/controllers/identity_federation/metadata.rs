@@ -9,6 +9,7 @@ use super::desired::ServiceProvider;
 use super::finding::{Finding, Part};
 use super::handoff::{METADATA_KEY, NEXT_CERTIFICATE_KEY, config_map_name};
 use super::observed::SigningCertificate;
+use super::{instance, stranger};
 use crate::api::v1alpha1::{IdentityFederation, Party};
 use crate::api::{ConfigMapKeyRef, PublishedMetadata};
 use crate::clients::entra::Graph;
@@ -19,20 +20,31 @@ use crate::controllers::context::Context;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
-/// AWS's service provider metadata from its ConfigMap, and the SHA-256 of the document.
+/// AWS's service provider metadata from its ConfigMap, if it is of this federation's instance, and the SHA-256 of the
+/// document.
 pub async fn service_provider(
     object: &IdentityFederation,
     context: &Context,
 ) -> Result<(ServiceProvider, String), Finding> {
-    let doing = match object.spec.party() {
-        Party::Entra => "ask the party that looks after AWS for its service provider metadata",
-        Party::Both | Party::Aws => {
-            "download the service provider metadata in the IAM Identity Center console"
-        }
+    let other_party = object.spec.party() == Party::Entra;
+    let doing = if other_party {
+        "ask the party that looks after AWS for its service provider metadata"
+    } else {
+        "download the service provider metadata in the IAM Identity Center console"
     };
     let from = object.spec.aws.metadata_ref();
     let text = document(object, context, from, doing).await?;
-    let read = ServiceProviderMetadata::parse(&text).map_err(|error| invalid(from, &error))?;
+    let read = ServiceProviderMetadata::parse(&text).map_err(|error| invalid(from, error))?;
+    // Nothing is known here of another party's instance.
+    if !other_party {
+        let known = object.status.as_ref().and_then(|s| s.aws.as_ref());
+        if let Some(why) = stranger::told(&read, &object.spec.aws.region, known) {
+            return Err(invalid(from, why));
+        }
+        if known.is_none() && !instance::was_looked_at(object) {
+            return Err(Finding::pending(Part::Saml, "AWS's metadata is compared with the instance first"));
+        }
+    }
     let sha256 = hex::encode(Sha256::digest(&text));
     Ok((ServiceProvider { entity_id: read.entity_id, reply_urls: read.acs_urls }, sha256))
 }
@@ -45,12 +57,12 @@ pub async fn identity_provider(
 ) -> Result<(IdentityProviderMetadata, String), Finding> {
     let doing = "ask the party that looks after Entra for its federation metadata";
     let text = document(object, context, from, doing).await?;
-    let read = IdentityProviderMetadata::parse(&text).map_err(|error| invalid(from, &error))?;
+    let read = IdentityProviderMetadata::parse(&text).map_err(|error| invalid(from, error))?;
     Ok((read, hex::encode(Sha256::digest(&text))))
 }
 
-fn invalid(from: &ConfigMapKeyRef, error: &MetadataError) -> Finding {
-    let message = format!("ConfigMap {}, key {}: {error}", from.name, from.key);
+fn invalid(from: &ConfigMapKeyRef, why: impl std::fmt::Display) -> Finding {
+    let message = format!("ConfigMap {}, key {}: {why}", from.name, from.key);
     Finding::new(Part::Saml, Class::Blocked, Reason::MetadataInvalid, message)
 }
 
@@ -69,8 +81,8 @@ async fn document(
             Class::Blocked,
             Reason::AwaitingHandoff,
             format!(
-                "{doing} and put it into ConfigMap {}, key {}, of namespace {namespace} (see status.handoff)",
-                from.name, from.key
+                "{}: {doing} and put it there under the key {} (see status.handoff for link and command)",
+                problem.message, from.key
             ),
         ),
         _ => Finding::of(Part::Saml, &problem),

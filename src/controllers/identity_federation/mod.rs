@@ -20,6 +20,7 @@ mod plan;
 mod plan_assignments;
 mod plan_certificates;
 mod status;
+mod stranger;
 
 #[cfg(test)]
 mod fixtures;
@@ -32,6 +33,7 @@ mod tests;
 
 pub(super) use self::desired::marks;
 use super::absences::Absences;
+use super::access::named;
 use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus, Party};
 use crate::controllers::context::Context;
 use crate::controllers::{Cleanup, Outcome, Reconciler};
@@ -56,7 +58,7 @@ impl Reconciler for IdentityFederationReconciler {
         if object.spec.suspend {
             return status::suspended(object, context.clock.now());
         }
-        let (entra, aws) = match object.spec.party() {
+        let (mut entra, mut aws) = match object.spec.party() {
             Party::Both => tokio::join!(
                 Box::pin(entra::pass(object, context, &self.memory)),
                 Box::pin(instance::look(object, context))
@@ -67,6 +69,10 @@ impl Reconciler for IdentityFederationReconciler {
                 Box::pin(instance::look(object, context))
             ),
         };
+        let longest = context.settings.timing.backoff.1;
+        for finding in entra.findings.iter_mut().chain(&mut aws.finding) {
+            finding.message = named(finding.reason, &finding.message, object, object, longest);
+        }
         let failed = entra.findings.iter().chain(&aws.finding).any(|f| f.class == Some(Class::Transient));
         let patient = self.memory.is_patient(&observed::uid(object), failed);
         status::assemble(object, context.clock.now(), patient, entra, aws)

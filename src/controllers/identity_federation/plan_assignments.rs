@@ -188,9 +188,10 @@ pub fn plan(
             Class::Guarded,
             Reason::PrincipalIdentityChanged,
             format!(
-                "another object carries a name that was assigned before: {}; approve it with the annotation \
-                 causeway.dev/approve-principal=<new id>, or name the principal by entraObjectId",
-                shortened(&replaced)
+                "another object carries a name that was assigned before: {}; name the principal by entraObjectId, or \
+                 approve it: {}",
+                shortened(&replaced),
+                wanted.approve
             ),
         ));
     }

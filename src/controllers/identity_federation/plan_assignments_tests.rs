@@ -135,7 +135,8 @@ fn a_name_that_became_an_id_loses_nothing_while_the_id_cannot_be_read() {
     let stored = ledger(&[("0a1b", "group \"a\"")]);
     for resolution in [Resolution::Unknown, Resolution::Missing] {
         let principals = vec![WantedPrincipal { reference: "group 0A1B".into(), resolution }];
-        let wanted = Wanted { exclusive: false, principals, approved: BTreeSet::new() };
+        let wanted =
+            Wanted { exclusive: false, principals, approved: BTreeSet::new(), approve: String::new() };
         let (steps, _, left) = lines(&wanted, &[assignment("0a1b", ROLE)], &stored);
         assert!(steps.is_empty(), "{steps:?}");
         assert_eq!(left, stored);

@@ -8,6 +8,7 @@ use super::desired::CertificatePolicy;
 use super::finding::{Finding, Part};
 use super::observed::SigningCertificate;
 use super::plan::Step;
+use crate::api::annotations;
 use crate::problem::Class;
 use crate::status::Reason;
 
@@ -78,12 +79,13 @@ pub fn plan(
         None => plan.step = Some(create(policy, certificates, true)),
         Some(next) if acknowledged.contains(&next.sha256) => plan.step = Some(activate(next)),
         Some(next) => {
+            let remark = mistaken(acknowledged, next).map(|said| format!("; {said}")).unwrap_or_default();
             plan.finding = Some(Finding::resting(
                 Part::Certificate,
                 Reason::CertificateRotation,
                 format!(
                     "the active signing certificate ends at {}; import its successor {} in AWS and acknowledge it \
-                     (see status.handoff)",
+                     (see status.handoff){remark}",
                     active.not_after, next.sha256
                 ),
             ));
@@ -91,6 +93,21 @@ pub fn plan(
         }
     }
     plan
+}
+
+/// What is wrong with what a person acknowledged instead of `expected`: the portal shows SHA-1 thumbprints.
+pub fn mistaken(acknowledged: &BTreeSet<String>, expected: &SigningCertificate) -> Option<String> {
+    let sha1 = |text: &&String| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let shown = acknowledged.iter().filter(sha1);
+    let own = shown.clone().find(|text| text.eq_ignore_ascii_case(&expected.sha1));
+    let what = own.or_else(|| shown.clone().next())?;
+    let whose = if own.is_some() { "of the right certificate" } else { "of another certificate" };
+    Some(format!(
+        "the annotation {} holds {what}, the SHA-1 thumbprint {whose}, as Entra's portal shows it: expected is the \
+         SHA-256 {}",
+        annotations::ACKNOWLEDGE,
+        expected.sha256
+    ))
 }
 
 /// The certificate that Entra signs with.

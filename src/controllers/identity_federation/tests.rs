@@ -65,7 +65,7 @@ pub(super) fn wanted(principals: &[(&str, &str)]) -> Wanted {
             resolution: if id.is_empty() { Resolution::Missing } else { Resolution::Found((*id).into()) },
         })
         .collect();
-    Wanted { exclusive: false, principals, approved: BTreeSet::new() }
+    Wanted { exclusive: false, principals, approved: BTreeSet::new(), approve: String::new() }
 }
 
 pub(super) fn assignment(principal: &str, role: &str) -> AppRoleAssignment {
@@ -313,7 +313,7 @@ prop_compose! {
     ) -> Wanted {
         let principals =
             names.into_iter().map(|(reference, resolution)| WantedPrincipal { reference, resolution }).collect();
-        Wanted { exclusive, principals, approved }
+        Wanted { exclusive, principals, approved, approve: String::new() }
     }
 }
 

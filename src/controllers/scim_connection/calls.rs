@@ -1,10 +1,10 @@
 //! The synchronization calls of one application, with what their failures mean here.
 
 use super::foreign::Foreign;
-use crate::clients::entra::Graph;
 use crate::clients::entra::synchronization::{Job, Synchronization, Trial};
+use crate::clients::entra::{Graph, is_about_the_caller};
 use crate::clients::{CloudError, CloudErrorKind};
-use crate::problem::{Class, Problem};
+use crate::problem::{Class, GRANT, Problem};
 use crate::status::Reason;
 
 /// The calls of one application.
@@ -24,7 +24,8 @@ impl Calls {
     /// What a failure means.
     #[must_use]
     pub fn problem(&self, error: CloudError, doing: &str) -> Problem {
-        problem(self.foreign.error(error), doing, self.young)
+        let lacking = self.graph.lacking(error.operation);
+        problem(self.foreign.error(error), doing, self.young, &lacking)
     }
 
     /// All jobs.
@@ -49,18 +50,15 @@ impl Calls {
 }
 
 /// A new service principal is answered with 401, 403, 404 or 409 for a while; later a 401 without a word means a
-/// missing permission (contract Graph 5.11).
-fn problem(error: CloudError, doing: &str, young: bool) -> Problem {
+/// missing permission (contract Graph 5.11). `lacking` says which, should it be one.
+fn problem(error: CloudError, doing: &str, young: bool, lacking: &str) -> Problem {
     if young && (matches!(error.status, 403 | 404 | 409) || is_wordless(&error)) {
         let message =
             format!("Entra is still setting up provisioning for the new application; waiting to {doing}");
         return Problem::new(Class::Pending, Reason::Progressing, message).because(error);
     }
-    if is_wordless(&error) {
-        let message = format!(
-            "could not {doing}: Entra denies {}; grant the application permission Synchronization.ReadWrite.All to the operator's identity",
-            error.operation
-        );
+    if is_wordless(&error) || (error.kind == CloudErrorKind::Denied && is_about_the_caller(&error)) {
+        let message = format!("could not {doing}: Entra denies {}: {lacking}; {GRANT}", error.operation);
         return Problem::new(Class::Denied, Reason::PermissionDenied, message).because(error);
     }
     Problem::from_cloud(error, doing)
@@ -74,12 +72,10 @@ fn is_wordless(error: &CloudError) -> bool {
 /// Whether a failed try speaks of the tried credentials rather than of ours: the connector's own code in a 4xx
 /// (its shape is not documented: contract Graph 5.4), and not the codes by which Graph refuses its caller.
 fn is_refusal(error: &CloudError) -> bool {
-    let about_us =
-        ["UnknownError", "InvalidAuthenticationToken", "Authorization_RequestDenied", "AccessDenied"];
     match error.kind {
         CloudErrorKind::Invalid => true,
         CloudErrorKind::Denied | CloudErrorKind::Unauthenticated => {
-            !error.code.is_empty() && !about_us.contains(&error.code.as_str())
+            !error.code.is_empty() && !is_about_the_caller(error)
         }
         _ => false,
     }
@@ -119,11 +115,13 @@ pub(super) mod tests {
                 Class::Denied,
             ),
         ] {
-            let class = |young| problem(error(status, kind.clone(), code), "list", young).class;
+            let class = |young| problem(error(status, kind.clone(), code), "list", young, "x").class;
             assert_eq!((class(true), class(false)), (young, old), "{status} {code}");
         }
-        let denied = problem(error(401, Denied, "UnknownError"), "list", false);
-        assert!(denied.message.contains("Synchronization.ReadWrite.All"));
+        for (status, code) in [(401, "UnknownError"), (403, "Authorization_RequestDenied")] {
+            let denied = problem(error(status, Denied, code), "list", false, "it lacks Synchronization.X");
+            assert!(denied.message.contains("it lacks Synchronization.X; "), "{}", denied.message);
+        }
     }
 
     #[test]

@@ -12,13 +12,13 @@ use super::observe::Observed;
 use super::plan;
 use super::status::Draft;
 use super::{memory, ownership, resolve};
-use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus};
+use crate::api::{DeletionPolicy, annotations};
 use crate::clients::CloudError;
 use crate::clients::entra::synchronization::{Job, Synchronization};
 use crate::controllers::absences::Absences;
 use crate::controllers::context::Context;
-use crate::controllers::{Cleanup, Next};
+use crate::controllers::{Cleanup, Next, commands};
 use crate::problem::{Class, Problem};
 use crate::status::{Reason, Verdict};
 
@@ -55,8 +55,9 @@ pub async fn cleanup(
         }
         Err(mut problem) if !problem.class.is_silent() => {
             problem.message = format!(
-                "deletion waits: {}; annotate causeway.dev/abandon=true to let go of the synchronization job",
-                problem.message
+                "deletion waits: {}; to let go of the synchronization job: {}",
+                problem.message,
+                commands::annotate(&commands::target(object), annotations::ABANDON, "true")
             );
             problem.reason = Reason::DeletionBlocked;
             Err(problem)

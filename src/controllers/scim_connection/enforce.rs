@@ -11,14 +11,14 @@ use super::memory::{Intents, Turn, grace};
 use super::observe::Observed;
 use super::plan::Step;
 use super::status::Draft;
-use super::{handover, status};
+use super::{handoff, handover};
 use crate::api::v1alpha1::ScimConnection;
 use crate::clients::entra::synchronization::Trial;
 use crate::controllers::context::Context;
 use crate::controllers::{Managed as _, Next};
 use crate::plan::Plan;
 use crate::problem::{Class, Problem};
-use crate::status::{Reason, Verdict};
+use crate::status::Reason;
 use crate::telemetry::Audit;
 
 /// A plan and everything that is needed to carry it out.
@@ -99,15 +99,13 @@ impl Enforcement<'_> {
             draft.credentials_work(&secret);
             return Ok(());
         };
+        // The Secret is looked at again as after any other denial.
         let message = format!(
-            "AWS does not accept the token of Secret {secret}{why}: create a new token in IAM Identity Center > Settings > Automatic provisioning and put it under the key token; compare the key endpoint too, a wrong one gives the same answer"
+            "AWS does not accept the token of Secret {secret}{why}: {}; {}",
+            handoff::renew(self.object),
+            handoff::looked_at(&draft.target, self.context.settings.timing.backoff.1)
         );
-        draft.conditions.set(
-            status::CREDENTIALS,
-            Verdict::False,
-            Reason::AuthenticationFailed,
-            message.clone(),
-        );
+        draft.refused_by_aws(&message, self.observed.saved_work == Some(false));
         Err(Problem::new(Class::Denied, Reason::AuthenticationFailed, message))
     }
 

@@ -1,26 +1,61 @@
 //! The step that only a person can take: enabling automatic provisioning in AWS, which has no public API.
 
-use crate::api::v1alpha1::{IdentityFederation, Party};
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+
+use crate::api::v1alpha1::{IdentityFederation, Party, ScimConnection};
 use crate::api::{Handoff, HandoffStep};
+use crate::controllers::commands;
 
 /// Step: provisioning is to be enabled in AWS.
 const ENABLE: &str = "EnableProvisioning";
 /// Step: another party has to enable it, and to hand over endpoint and token.
 pub const RECEIVE: &str = "ReceiveScimCredentials";
 
-/// The hand-off while there are no credentials.
+/// Puts endpoint and token into the Secret, whether it exists or not.
 #[must_use]
-pub fn enable_provisioning(federation: &IdentityFederation, namespace: &str, secret: &str) -> Handoff {
+pub fn store(namespace: &str, secret: &str) -> String {
+    let pairs =
+        [("endpoint", "'<SCIM endpoint>'"), ("token", "'<access token>'"), ("issuedAt", commands::NOW)];
+    commands::put_secret(namespace, secret, &pairs)
+}
+
+/// What to do when AWS refuses a token.
+#[must_use]
+pub fn renew(object: &ScimConnection) -> String {
+    let (namespace, secret) = (object.namespace().unwrap_or_default(), &object.spec.secret_ref.name);
+    format!(
+        "create a new token in IAM Identity Center > Settings > Automatic provisioning and put it under the key token of Secret {namespace}/{secret}; compare the key endpoint too, a wrong one gives the same answer: {}",
+        store(&namespace, secret)
+    )
+}
+
+/// When a Secret that changed is looked at: within `every`, or by a command. `target` is the connection.
+#[must_use]
+pub fn looked_at(target: &str, every: Duration) -> String {
+    let every = commands::seconds(every);
+    format!("the Secret is looked at again within {every}, or at once after: {}", commands::look_now(target))
+}
+
+/// The hand-off while there are no credentials. `looked_at` says when Causeway sees that it is done.
+#[must_use]
+pub fn enable_provisioning(
+    federation: &IdentityFederation,
+    namespace: &str,
+    secret: &str,
+    looked_at: &str,
+) -> Handoff {
     let other = federation.spec.party() == Party::Entra;
-    let what = match other {
-        true => format!(
-            "Ask the party that looks after AWS for the SCIM endpoint and an access token of IAM Identity Center, by a channel that keeps them secret, and store them in Secret {namespace}/{secret} with the command below. Causeway goes on by itself."
-        ),
-        false => enable(namespace, secret),
+    let what = if other {
+        "Ask the party that looks after AWS for the SCIM endpoint and an access token of IAM Identity Center, by a channel that keeps them secret"
+    } else {
+        "In IAM Identity Center > Settings > Identity source > Actions > Manage provisioning, choose Enable (or Generate token when provisioning is enabled already). Copy the SCIM endpoint and the access token, which AWS shows once"
     };
-    let command = format!(
-        "kubectl create secret generic {secret} -n {namespace} --from-literal=endpoint='<SCIM endpoint>' --from-literal=token='<access token>' --from-literal=issuedAt=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    let what = format!(
+        "{what}, and store them in Secret {namespace}/{secret} with the command below. Causeway goes on by itself: {looked_at}."
     );
+    let command = store(namespace, secret);
     let step = HandoffStep {
         step: if other { RECEIVE } else { ENABLE }.to_owned(),
         what,
@@ -29,12 +64,6 @@ pub fn enable_provisioning(federation: &IdentityFederation, namespace: &str, sec
         command: Some(command),
     };
     Handoff { idp_metadata: None, pending: vec![step] }
-}
-
-fn enable(namespace: &str, secret: &str) -> String {
-    format!(
-        "In IAM Identity Center > Settings > Identity source > Actions > Manage provisioning, choose Enable (or Generate token when provisioning is enabled already). Copy the SCIM endpoint and the access token, which AWS shows once, and store them in Secret {namespace}/{secret} with the command below. Causeway goes on by itself."
-    )
 }
 
 /// Where the settings are (contract aws 3.4: good for people, no contract).

@@ -92,6 +92,16 @@ pub fn is_healthy(job: &Job) -> bool {
     code(job) == "Active" && last_cycle(job).is_some_and(|c| c.result != "Failed")
 }
 
+/// Whether credentials that AWS refuses may be what is wrong: it is in a quarantine that comes of them, or of nobody
+/// says what, or its newest cycle failed as a whole.
+#[must_use]
+pub fn may_be_refused(job: &Job) -> bool {
+    match quarantine(job) {
+        Some(quarantine) => matches!(quarantine.reason.as_str(), UNREACHABLE | "Unknown"),
+        None => !is_paused(job) && last_cycle(job).is_some_and(|cycle| cycle.result == "Failed"),
+    }
+}
+
 /// Whether it is in the given quarantine.
 #[must_use]
 pub fn is_quarantined_for(job: &Job, reason: &str) -> bool {
@@ -220,7 +230,7 @@ mod tests {
                 error: Some("X: y z".into())
             }
         );
-        assert!(!is_healthy(&failed));
+        assert!(!is_healthy(&failed) && may_be_refused(&failed) && !may_be_refused(&fresh));
     }
 
     #[test]
@@ -248,6 +258,7 @@ mod tests {
         );
         assert!(is_quarantined_for(&said, TOO_MANY_DELETES));
         assert_eq!(quarantine(&said).unwrap().since.as_deref(), Some("2026-01-02T00:00:00Z"));
+        assert!(!may_be_refused(&said));
         let past = job(json!({"id": "j", "status": {"code": "Active", "quarantine": {"reason": "Unknown"}}}));
         assert_eq!(quarantine(&past), None);
         assert_eq!(

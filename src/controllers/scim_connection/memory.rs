@@ -45,6 +45,28 @@ impl Patience {
     }
 }
 
+/// When each connection that waits for its Secret was last looked at in full, by uid.
+#[derive(Debug, Default)]
+pub struct Waits(Mutex<HashMap<String, Timestamp>>);
+
+impl Waits {
+    /// Takes note of a full look.
+    pub fn note(&self, uid: &str, now: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), now);
+    }
+
+    /// Whether there was one within `span`.
+    pub fn is_recent(&self, uid: &str, now: Timestamp, span: Duration) -> bool {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.get(uid).is_some_and(|look| *look <= now && now.duration_since(*look).unsigned_abs() < span)
+    }
+
+    /// Forgets a connection that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
 /// What to do while no job is to be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -124,6 +146,17 @@ mod tests {
         let patience = Patience::default();
         let seen = [true, true, true, false, true].map(|failed| patience.note("u", failed));
         assert_eq!(seen, [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn a_full_look_is_due_again_after_a_while() {
+        let (waits, span) = (Waits::default(), Duration::from_secs(60));
+        assert!(!waits.is_recent("u", at(0), span));
+        waits.note("u", at(0));
+        let recent = [0, 59, 60, -1].map(|second| waits.is_recent("u", at(second), span));
+        assert_eq!(recent, [true, true, false, false]);
+        waits.forget("u");
+        assert!(!waits.is_recent("u", at(1), span));
     }
 
     #[test]

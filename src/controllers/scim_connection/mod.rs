@@ -19,10 +19,14 @@ mod ownership;
 mod plan;
 mod resolve;
 mod schema;
+mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
 mod token;
+mod words;
+
+use std::time::Duration;
 
 use kube::ResourceExt as _;
 
@@ -32,25 +36,27 @@ use self::calls::Calls;
 use self::desired::Desired;
 use self::enforce::Enforcement;
 use self::foreign::Foreign;
-use self::memory::{Intents, Patience};
+use self::memory::{Intents, Patience, Waits};
 use self::plan::Obstacle;
 use self::resolve::ScimSecret;
 use self::schema::Wanted;
 use self::status::Draft;
 use super::absences::Absences;
+use super::access::named;
 use super::context::Context;
-use super::{Cleanup, Next, Outcome, Reconciler, handled_reconcile};
+use super::{Cleanup, Next, Outcome, Reconciler, commands, handled_reconcile, secrets};
 use crate::api::annotations::{PROVISION_ON_DEMAND, RESTART};
-use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus, Scope};
+use crate::api::v1alpha1::{IdentityFederation, ScimConnection, ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::Synchronization;
 use crate::problem::{Class, Problem};
-use crate::status::{Reason, Verdict};
+use crate::status::{Reason, Verdict, condition};
 
 /// Reconciles connections.
 #[derive(Debug, Default)]
 pub struct ScimConnectionReconciler {
     intents: Intents,
     patience: Patience,
+    waits: Waits,
     absences: Absences,
 }
 
@@ -63,9 +69,14 @@ impl Reconciler for ScimConnectionReconciler {
             object.status.as_ref(),
             object.metadata.generation.unwrap_or_default(),
             context.clock.now(),
-        );
+        )
+        .of(commands::target(object));
         if let Some(handled) = handled_reconcile(object) {
             draft.status.last_handled_reconcile_at = Some(handled);
+        }
+        if self.still_waits(object, context).await {
+            draft.next = Next::After(every(context));
+            return draft.unchanged();
         }
         let result = Box::pin(self.pass(object, context, &mut draft)).await;
         let failed = result.as_ref().is_err_and(|problem| problem.class == Class::Transient);
@@ -79,6 +90,7 @@ impl Reconciler for ScimConnectionReconciler {
             let uid = object.uid().unwrap_or_default();
             self.intents.spend(&uid);
             self.patience.note(&uid, false);
+            self.waits.forget(&uid);
             self.absences.forget(&uid);
         }
         cleanup
@@ -86,6 +98,22 @@ impl Reconciler for ScimConnectionReconciler {
 }
 
 impl ScimConnectionReconciler {
+    /// Whether all is as it was when the Secret was asked for: it does not exist, nobody asks for anything else, and
+    /// Entra was looked at a short while ago (contract Graph 8.4). The Secret alone is looked for more often.
+    async fn still_waits(&self, object: &ScimConnection, context: &Context) -> bool {
+        let Some(status) = &object.status else { return false };
+        let waits = condition(&status.conditions, status::READY)
+            .is_some_and(|ready| ready.reason == Reason::AwaitingHandoff.as_str());
+        let same = status.observed_generation == object.metadata.generation
+            && status.last_handled_reconcile_at == handled_reconcile(object);
+        let (uid, now) = (object.uid().unwrap_or_default(), context.clock.now());
+        if !waits || !same || !self.waits.is_recent(&uid, now, context.settings.timing.job_poll) {
+            return false;
+        }
+        let (namespace, name) = (object.namespace().unwrap_or_default(), &object.spec.secret_ref.name);
+        matches!(secrets::read(&context.kube, &namespace, name).await, Ok(None))
+    }
+
     /// One pass: resolve, observe, plan, apply. What becomes known goes into the draft at once.
     async fn pass(
         &self,
@@ -102,13 +130,30 @@ impl ScimConnectionReconciler {
         }
         resolve::sole_claim(context, &namespace, object).await?;
         let federation = federation.ok_or_else(|| resolve::no_federation(&namespace, name))?;
-        let application = resolve::ready_application(&federation, context.clock.now())?;
+        let result = Box::pin(self.of_federation(object, &federation, context, draft)).await;
+        result.map_err(|mut problem| {
+            let longest = context.settings.timing.backoff.1;
+            problem.message = named(problem.reason, &problem.message, &federation, object, longest);
+            problem
+        })
+    }
+
+    /// The rest of the pass, with the federation's credentials.
+    async fn of_federation(
+        &self,
+        object: &ScimConnection,
+        federation: &IdentityFederation,
+        context: &Context,
+        draft: &mut Draft,
+    ) -> Result<(), Problem> {
+        let namespace = object.namespace().unwrap_or_default();
+        let application = resolve::ready_application(federation, context.clock.now())?;
         let secret = secret(object, context, &namespace, draft).await?;
         let token = match &secret {
             Some(secret) => Some(secret.credentials.token.clone()),
             None => resolve::token(context, &namespace, &object.spec.secret_ref.name).await,
         };
-        let graph = context.graph(&federation).await?;
+        let graph = context.graph(federation).await?;
         let sync = Synchronization::of(graph.clone(), &application.service_principal);
         let calls = Calls { sync, graph, young: application.young, foreign: Foreign::new(token) };
 
@@ -123,7 +168,7 @@ impl ScimConnectionReconciler {
         .await?;
         draft.status.plan = None;
         draft.status.handoff = None;
-        let observer = resolve::observer(object.spec.mode, Some(&federation), context.settings.mode);
+        let observer = resolve::observer(object.spec.mode, Some(federation), context.settings.mode);
         let moving = match &observed.job {
             Some(job) => draft.job(job, object.spec.scope, observer.is_none()),
             None => {
@@ -131,19 +176,30 @@ impl ScimConnectionReconciler {
                 false
             }
         };
+        // Otherwise what the Secret holds is tried, and may do better.
+        if observed.saved_work == Some(false) && (observer.is_some() || secret.is_none()) {
+            let message =
+                format!("AWS refuses the SCIM credentials that Entra has saved: {}", handoff::renew(object));
+            draft.refused_by_aws(&message, true);
+        }
         if moving {
             draft.next = Next::After(context.settings.timing.job_poll);
         }
         let plan = match plan::plan(&desired, &observed) {
             Ok(plan) => plan,
             Err(Obstacle::MappingNotFound { missing, known }) => {
-                return Err(status::mapping_not_found(&missing, &known));
+                return Err(words::mapping_not_found(&missing, &known));
+            }
+            Err(Obstacle::SourceNotFound { unknown, known }) => {
+                return Err(words::source_not_found(&unknown, &known));
             }
             Err(Obstacle::CredentialsMissing { refused }) => {
                 let secret = &object.spec.secret_ref.name;
-                let steps = handoff::enable_provisioning(&federation, &namespace, secret);
-                draft.next = Next::After(context.settings.timing.job_poll);
-                draft.await_person(steps, &namespace, secret, refused);
+                let looked_at = handoff::looked_at(&draft.target, every(context));
+                let steps = handoff::enable_provisioning(federation, &namespace, secret, &looked_at);
+                draft.next = Next::After(every(context));
+                draft.await_person(steps, &namespace, secret, refused, &looked_at);
+                self.waits.note(&object.uid().unwrap_or_default(), context.clock.now());
                 return Ok(());
             }
         };
@@ -160,7 +216,7 @@ impl ScimConnectionReconciler {
         if plan.is_empty() {
             return Ok(());
         }
-        ownership::check(&calls, &federation, context).await?;
+        ownership::check(&calls, federation, context).await?;
         let hand = Hand {
             calls: &calls,
             audit: enforce::audit(object, &namespace, &plan),
@@ -170,6 +226,12 @@ impl ScimConnectionReconciler {
             Enforcement { object, context, hand, desired: &desired, observed: &observed, plan: &plan };
         enforcement.run(&self.intents, draft).await
     }
+}
+
+/// How often a Secret that a person is asked for is looked for.
+fn every(context: &Context) -> Duration {
+    let timing = &context.settings.timing;
+    timing.handoff.min(timing.job_poll)
 }
 
 /// The Secret, and when its token ends.
@@ -183,8 +245,10 @@ async fn secret(
         return Ok(None);
     }
     let name = &object.spec.secret_ref.name;
-    let secret = resolve::secret(context, namespace, name).await.inspect_err(|problem| {
+    let looked_at = handoff::looked_at(&draft.target, every(context));
+    let secret = resolve::secret(context, namespace, name, &looked_at).await.inspect_err(|problem| {
         if problem.class == Class::Blocked {
+            draft.next = Next::After(every(context));
             draft.conditions.set(
                 status::CREDENTIALS,
                 Verdict::False,

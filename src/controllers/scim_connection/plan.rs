@@ -5,7 +5,7 @@ use std::fmt;
 use super::annotations::Act;
 use super::desired::Desired;
 use super::observe::Observed;
-use super::{handover, job, schema};
+use super::{handover, job, schema, sources};
 use crate::clients::entra::synchronization::Job;
 use crate::plan::Plan;
 
@@ -69,6 +69,13 @@ pub enum Obstacle {
         /// The targets of people's mappings.
         known: Vec<String>,
     },
+    /// These source attributes do not exist, each with the target that was to come from it; some that do.
+    SourceNotFound {
+        /// Sources and targets.
+        unknown: Vec<(String, String)>,
+        /// Sources that exist, the most alike first.
+        known: Vec<String>,
+    },
     /// There is no Secret, and what Entra has saved does not do.
     CredentialsMissing {
         /// Whether Entra has credentials and AWS refuses them.
@@ -85,7 +92,7 @@ pub fn is_worth_trying(desired: &Desired, observed: &Observed) -> bool {
     else {
         return false;
     };
-    job::is_quarantined_for(job, job::UNREACHABLE)
+    job::may_be_refused(job)
         || match &desired.credentials {
             Some(c) => observed.handed_over.is_none() && handover::is_at(&observed.saved, &c.endpoint),
             None => !job::is_healthy(job),
@@ -110,6 +117,11 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
             missing,
             known: schema::targets(present).into_iter().map(str::to_owned).collect(),
         })?;
+        let unknown = sources::unknown(present, &desired.mappings);
+        if !unknown.is_empty() {
+            let known = sources::alike(present, &unknown);
+            return Err(Obstacle::SourceNotFound { unknown, known });
+        }
         if !edit.changes.is_empty() {
             steps.push(Step::EditSchema(edit.changes));
         }
@@ -130,7 +142,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
     let adopted =
         desired.credentials.is_some() && observed.handed_over.is_none() && observed.saved_work == Some(true);
     let job = observed.job.as_ref();
-    if (new_credentials || adopted) && job.is_some_and(|j| job::is_quarantined_for(j, job::UNREACHABLE)) {
+    let held = |j: &Job| job::quarantine(j).is_some() && job::may_be_refused(j);
+    if (new_credentials || adopted) && job.is_some_and(held) {
         steps.push(Step::LiftQuarantine);
     }
     if job.is_none_or(job::is_stopped) {

@@ -8,10 +8,12 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
 use super::desired::Credentials;
+use super::handoff;
 use crate::api::Mode;
 use crate::api::v1alpha1::{IdentityFederation, ScimConnection};
 use crate::clients::scim::scim_endpoint;
 use crate::controllers::context::Context;
+use crate::controllers::secrets;
 use crate::problem::{Class, Problem};
 use crate::secret::Sensitive;
 use crate::status::{Reason, condition, is_true};
@@ -150,17 +152,22 @@ pub struct ScimSecret {
     pub written: Option<Timestamp>,
 }
 
-/// The Secret, read anew; none when it does not exist.
+/// The Secret, read anew; none when it does not exist. `looked_at` says when it is read again.
 ///
 /// # Errors
 /// `SecretNotFound` naming a missing key, `EndpointNotAllowed`; API server trouble.
-pub async fn secret(context: &Context, namespace: &str, name: &str) -> Result<Option<ScimSecret>, Problem> {
-    let api: Api<Secret> = Api::namespaced(context.kube.clone(), namespace);
-    let Some(secret) = api.get_opt(name).await? else { return Ok(None) };
-    let mut read = parse(namespace, name, &secret)?;
+pub async fn secret(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    looked_at: &str,
+) -> Result<Option<ScimSecret>, Problem> {
+    let Some(secret) = secrets::read(&context.kube, namespace, name).await? else { return Ok(None) };
+    let mut read = parse(namespace, name, &secret, looked_at)?;
     let url = scim_endpoint(&read.credentials.endpoint, &context.settings.scim_hosts).map_err(|refused| {
         let message = format!(
-            "the token is not sent anywhere: key endpoint of Secret {namespace}/{name} is refused ({refused}); put AWS's SCIM endpoint there, https://scim.<region>.amazonaws.com/<id>/scim/v2"
+            "the token is not sent anywhere: key endpoint of Secret {namespace}/{name} is refused ({refused}); put AWS's SCIM endpoint there, https://scim.<region>.amazonaws.com/<id>/scim/v2: {}; {looked_at}",
+            handoff::store(namespace, name)
         );
         Problem::new(Class::Blocked, Reason::EndpointNotAllowed, message)
     })?;
@@ -181,10 +188,14 @@ fn text(secret: &Secret, key: &str) -> Option<String> {
     std::str::from_utf8(&bytes.0).ok().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn parse(namespace: &str, name: &str, secret: &Secret) -> Result<ScimSecret, Problem> {
+fn parse(namespace: &str, name: &str, secret: &Secret, looked_at: &str) -> Result<ScimSecret, Problem> {
     let required = |key: &str| {
         text(secret, key).ok_or_else(|| {
-            let message = format!("Secret {namespace}/{name} lacks the key {key}, or it is empty; put it there beside the others: endpoint, token and issuedAt");
+            let message = format!(
+                "Secret {namespace}/{name} lacks the key {key}, or it is empty ({}); expected are endpoint, token and issuedAt: {}; {looked_at}",
+                secrets::keys(secret),
+                handoff::store(namespace, name)
+            );
             Problem::new(Class::Blocked, Reason::SecretNotFound, message)
         })
     };
@@ -220,6 +231,7 @@ mod tests {
             "n",
             "aws-scim",
             &secret(&json!({"endpoint": "aHR0cHM6Ly9zY2ltL3QvCg==", "token": "dG9rZW4K"})),
+            "soon",
         )
         .unwrap();
         assert_eq!(read.credentials.endpoint, "https://scim/t");
@@ -250,15 +262,19 @@ mod tests {
 
     #[test]
     fn a_missing_or_empty_key_is_named() {
-        for (data, key) in [
-            (json!({"token": "dG9rZW4K"}), "key endpoint"),
-            (json!({"endpoint": "eA==", "Token": "dG9rZW4K"}), "key token"),
-            (json!({"endpoint": "eA==", "token": "Cg=="}), "key token"),
-            (json!(null), "key endpoint"),
+        for (data, key, has) in [
+            (json!({"token": "dG9rZW4K"}), "key endpoint", "(it has token)"),
+            (json!({"endpoint": "eA==", "Token": "dG9rZW4K"}), "key token", "(it has Token, endpoint)"),
+            (json!({"endpoint": "eA==", "token": "Cg=="}), "key token", "(it has endpoint, token)"),
+            (json!(null), "key endpoint", "(it has no keys)"),
         ] {
-            let problem = parse("n", "aws-scim", &secret(&data)).unwrap_err();
+            let problem = parse("n", "aws-scim", &secret(&data), "soon").unwrap_err();
             assert_eq!((problem.reason, problem.class), (Reason::SecretNotFound, Class::Blocked));
-            assert!(problem.message.contains(key), "{}", problem.message);
+            for words in
+                [key, has, "kubectl create secret generic aws-scim -n n ", "| kubectl apply -f -; soon"]
+            {
+                assert!(problem.message.contains(words), "{words}: {}", problem.message);
+            }
         }
     }
 }

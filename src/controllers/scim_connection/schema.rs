@@ -93,12 +93,9 @@ pub fn rule_for_users(schema: &Value) -> Option<&str> {
 /// The targets of people's mappings, for messages.
 #[must_use]
 pub fn targets(schema: &Value) -> Vec<&str> {
-    let rules = schema.get("synchronizationRules").and_then(Value::as_array).into_iter().flatten();
-    let mappings =
-        rules.flat_map(|r| r.get("objectMappings").and_then(Value::as_array).into_iter().flatten());
-    let attributes = mappings
-        .filter(|m| is_about(m, "User"))
-        .flat_map(|m| m.get("attributeMappings").and_then(Value::as_array).into_iter().flatten());
+    let attributes = object_mappings(schema)
+        .filter(|(_, m)| is_about(m, "User"))
+        .flat_map(|(_, m)| m.get("attributeMappings").and_then(Value::as_array).into_iter().flatten());
     let found: BTreeSet<&str> = attributes.filter_map(|a| a.get("targetAttributeName")?.as_str()).collect();
     found.into_iter().collect()
 }
@@ -108,17 +105,26 @@ fn object_mappings_mut(schema: &mut Value) -> impl Iterator<Item = &mut Value> {
     rules.flat_map(|r| r.get_mut("objectMappings").and_then(Value::as_array_mut).into_iter().flatten())
 }
 
-fn is_about(mapping: &Value, object: &str) -> bool {
+/// The object mappings of a schema, each with its rule.
+pub(super) fn object_mappings(schema: &Value) -> impl Iterator<Item = (&Value, &Value)> {
+    let rules = schema.get("synchronizationRules").and_then(Value::as_array).into_iter().flatten();
+    rules.flat_map(|rule| {
+        let mappings = rule.get("objectMappings").and_then(Value::as_array).into_iter().flatten();
+        mappings.map(move |mapping| (rule, mapping))
+    })
+}
+
+pub(super) fn is_about(mapping: &Value, object: &str) -> bool {
     let source = mapping.get("sourceObjectName").and_then(Value::as_str);
     source.is_some_and(|name| name.eq_ignore_ascii_case(object))
 }
 
-fn is_target(attribute: &Value, target: &str) -> bool {
+pub(super) fn is_target(attribute: &Value, target: &str) -> bool {
     attribute.get("targetAttributeName").and_then(Value::as_str) == Some(target)
 }
 
 /// By meaning: however the expression of an attribute is written, its type and name decide.
-fn comes_from(attribute: &Value, source: &str) -> bool {
+pub(super) fn comes_from(attribute: &Value, source: &str) -> bool {
     let member = |name: &str| attribute.get("source").and_then(|s| s.get(name)).and_then(Value::as_str);
     member("type") == Some("Attribute") && member("name") == Some(source)
 }

@@ -9,6 +9,7 @@ use super::job;
 use super::observe::Observed;
 use super::plan::Step;
 use super::token::Freshness;
+use super::words::{entry_level_errors, provisioning, whom};
 use crate::api::Handoff;
 use crate::api::v1alpha1::{ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::Job;
@@ -37,6 +38,8 @@ pub struct Draft {
     pub next: Next,
     /// Sentences to add to the summary.
     pub remarks: Vec<String>,
+    /// The connection as kubectl takes it, for commands.
+    pub target: String,
     old: ScimConnectionStatus,
     generation: i64,
 }
@@ -52,9 +55,22 @@ impl Draft {
             notices: Vec::new(),
             next: Next::Resync,
             remarks: Vec::new(),
+            target: "scimconnection <name> -n <namespace>".to_owned(),
             old,
             generation,
         }
+    }
+
+    /// Names the connection.
+    #[must_use]
+    pub fn of(self, target: String) -> Self {
+        Self { target, ..self }
+    }
+
+    /// All stays as it was.
+    #[must_use]
+    pub fn unchanged(self) -> Outcome<ScimConnectionStatus> {
+        Outcome { next: self.next, ..Outcome::settled(self.old) }
     }
 
     /// Announces something that changed.
@@ -75,19 +91,26 @@ impl Draft {
     }
 
     /// A person has to enable provisioning in AWS, or to store a token.
-    pub fn await_person(&mut self, handoff: Handoff, namespace: &str, secret: &str, refused: bool) {
+    pub fn await_person(
+        &mut self,
+        handoff: Handoff,
+        namespace: &str,
+        secret: &str,
+        refused: bool,
+        looked_at: &str,
+    ) {
         let other_party = handoff.pending.iter().any(|s| s.step == handoff::RECEIVE);
         let message = if other_party && !refused {
             format!(
-                "ask the party that looks after AWS for SCIM endpoint and token and store them in Secret {namespace}/{secret}: status.handoff has the command"
+                "ask the party that looks after AWS for SCIM endpoint and token and store them in Secret {namespace}/{secret}: status.handoff has the command; {looked_at}"
             )
         } else if refused {
             format!(
-                "AWS refuses the credentials that Entra has saved, and Secret {namespace}/{secret} does not exist: create a token in AWS and store it there; status.handoff has link and command"
+                "AWS refuses the credentials that Entra has saved, and Secret {namespace}/{secret} does not exist: create a token in AWS and store it there; status.handoff has link and command; {looked_at}"
             )
         } else {
             format!(
-                "enable automatic provisioning in AWS and store endpoint and token in Secret {namespace}/{secret}: status.handoff has link and command"
+                "enable automatic provisioning in AWS and store endpoint and token in Secret {namespace}/{secret}: status.handoff has link and command; {looked_at}"
             )
         };
         self.status.handoff = Some(handoff);
@@ -122,6 +145,17 @@ impl Draft {
         self.ready(Verdict::False, Reason::Suspended, message);
     }
 
+    /// AWS refuses the credentials: the token was revoked or has ended, or the endpoint is gone. `fails`: what Entra
+    /// has saved is refused as well, so that no cycle can end well.
+    pub fn refused_by_aws(&mut self, message: &str, fails: bool) {
+        let reason = Reason::AuthenticationFailed;
+        self.conditions.set(CREDENTIALS, Verdict::False, reason, message);
+        // A quarantine says more.
+        if fails && self.status.quarantine.is_none() {
+            self.conditions.set(PROVISIONING, Verdict::False, reason, message);
+        }
+    }
+
     /// The credentials were tried and work.
     pub fn credentials_work(&mut self, secret: &str) {
         let message = format!("AWS accepts the endpoint and token of Secret {secret}");
@@ -138,6 +172,9 @@ impl Draft {
         observe_only: bool,
     ) {
         if plan.steps.iter().any(Step::hands_over_credentials) {
+            if observe_only && observed.saved_work == Some(false) {
+                return;
+            }
             let reason = if observe_only { Reason::PlanNotApplied } else { Reason::Progressing };
             let message =
                 format!("the endpoint and token of Secret {secret} are yet to be tried and handed to Entra");
@@ -204,7 +241,7 @@ impl Draft {
             ),
             _ => {}
         }
-        let (verdict, reason, message) = provisioning(job, scope);
+        let (verdict, reason, message) = provisioning(job, scope, &self.target);
         self.conditions.set(PROVISIONING, verdict, reason, message);
         if job::is_quarantined_for(job, job::TOO_MANY_DELETES) {
             let message = "deletions are held back until a person has looked at them";
@@ -325,82 +362,6 @@ fn merged(mut new: Vec<Condition>, old: &[Condition]) -> Vec<Condition> {
     new
 }
 
-const fn whom(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Assigned => "the people and groups that are assigned to the application",
-        Scope::All => "all people and groups of the tenant",
-    }
-}
-
-fn entry_level_errors(escrowed: i64) -> String {
-    format!(
-        "{escrowed} objects could not be written to AWS and are tried again; the provisioning logs of the application say which and why (usual: no first, last or display name)"
-    )
-}
-
-/// A mapping names an attribute that the job does not have.
-#[must_use]
-pub fn mapping_not_found(missing: &[String], known: &[String]) -> Problem {
-    let message = format!(
-        "spec.mappings names what the synchronization job does not have: {}; people have: {}",
-        missing.join(", "),
-        known.join(", ")
-    );
-    Problem::new(Class::Invalid, Reason::MappingNotFound, message)
-}
-
-/// The condition `Provisioning`.
-fn provisioning(job: &Job, scope: Scope) -> (Verdict, Reason, String) {
-    if let Some(quarantine) = job::quarantine(job) {
-        let said = quarantine.message.map(|m| format!(" ({m})")).unwrap_or_default();
-        let message = format!(
-            "Entra holds the job in quarantine: {}{said}; {}",
-            quarantine.reason,
-            remedy(&quarantine.reason)
-        );
-        return (Verdict::False, Reason::Quarantined, message);
-    }
-    let waiting = |message: &str| (Verdict::Unknown, Reason::Progressing, message.to_owned());
-    if job::is_stopped(job) {
-        return waiting("the synchronization job is about to start");
-    }
-    match job::last_cycle(job) {
-        None => waiting("the first cycle is under way; it takes from 20 minutes to hours"),
-        Some(cycle) if cycle.result == "EntryLevelErrors" => {
-            (Verdict::True, Reason::EntryLevelErrors, entry_level_errors(cycle.escrowed))
-        }
-        Some(cycle) if cycle.result == "Succeeded" => {
-            (Verdict::True, Reason::Succeeded, format!("the newest cycle brought {} in step", whom(scope)))
-        }
-        Some(cycle) => {
-            let said = cycle.error.map(|e| format!(" ({e})")).unwrap_or_default();
-            let message = format!("the newest cycle failed{said}; Entra tries again within 40 minutes");
-            (Verdict::False, Reason::ProgressingWithRetry, message)
-        }
-    }
-}
-
-/// What to do about a quarantine (contract Graph 5.7).
-fn remedy(reason: &str) -> &'static str {
-    match reason {
-        job::UNREACHABLE => {
-            "AWS does not accept the token, or the endpoint cannot be reached: create a new token in IAM Identity Center > Settings > Automatic provisioning and put it into the Secret"
-        }
-        job::TOO_MANY_DELETES => {
-            "a cycle wanted to delete or disable more objects than spec.safety.maxDeletions: correct who is assigned and annotate causeway.dev/restart=\"Default@<now, RFC 3339>\", or let the deletions through with \"ForceDeletes@<now, RFC 3339>\""
-        }
-        "EncounteredBaseEscrowThreshold"
-        | "EncounteredTotalEscrowThreshold"
-        | "EncounteredEscrowProportionThreshold" => {
-            "too many objects could not be written: see the provisioning logs of the application, correct the data or the mappings, then annotate causeway.dev/restart=\"Default@<now, RFC 3339>\""
-        }
-        "QuarantinedOnDemand" => "Microsoft stopped it: ask Microsoft's support",
-        _ => {
-            "Entra tries again ever more rarely; see the provisioning logs of the application, then annotate causeway.dev/restart=\"Default@<now, RFC 3339>\""
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -501,6 +462,27 @@ mod tests {
             assert_eq!(conditions.get(3).map(String::as_str), more, "{class:?}");
             let processed = !matches!(class, Class::Throttled | Class::Conflict | Class::Transient);
             assert_eq!(status.observed_generation, Some(if processed { 2 } else { 1 }), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn refused_credentials_are_told_whatever_the_job_says() {
+        let none = Value::Null;
+        for (job, fails, provisioning) in [
+            (job("Active", &ended("Failed"), &none), true, "AuthenticationFailed"),
+            (job("Active", &ended("Failed"), &none), false, "ProgressingWithRetry"),
+            (job("Quarantine", &ended("Failed"), &json!({"reason": job::UNREACHABLE})), true, "Quarantined"),
+        ] {
+            let problem = Problem::new(Class::Denied, Reason::AuthenticationFailed, "create a new token");
+            for result in [Ok(()), Err(problem)] {
+                let mut draft = Draft::new(None, 1, now());
+                draft.job(&job, Scope::Assigned, true);
+                draft.refused_by_aws("create a new token", fails);
+                let conditions = shown(&draft.finish(result, Scope::Assigned, true).status);
+                assert_eq!(conditions[0], "Ready False AuthenticationFailed");
+                assert!(conditions.contains(&"CredentialsValid False AuthenticationFailed".to_owned()));
+                assert!(conditions.contains(&format!("Provisioning False {provisioning}")), "{conditions:?}");
+            }
         }
     }
 

@@ -164,6 +164,25 @@ fn a_mapping_that_does_not_exist_stops_everything() {
 }
 
 #[test]
+fn a_failed_cycle_has_the_saved_credentials_tried_and_renewed() {
+    let failed = json!({"id": "t.tenant.guid", "schedule": {"state": "Active"}, "status": {"code": "Active",
+        "lastExecution": {"state": "Failed", "timeEnded": "2026-05-01T11:00:00Z", "error": {"code": "X", "message": "401"}}}});
+    let observed = Observed { job: Some(serde_json::from_value(failed).unwrap()), ..settled() };
+    let desired = wanting("token");
+    assert!(is_worth_trying(&desired, &observed) && !is_worth_trying(&desired, &settled()));
+    let refused = Observed { saved_work: Some(false), ..observed.clone() };
+    assert_eq!(
+        lines(&desired, &refused),
+        ["hand over to Entra: endpoint and token"],
+        "after they were tried"
+    );
+    let works = Observed { saved_work: Some(true), ..observed };
+    assert_eq!(lines(&desired, &works), Vec::<String>::new());
+    let nobodys = Desired { credentials: None, digest: None, ..wanting("token") };
+    assert_eq!(plan(&nobodys, &refused), Err(Obstacle::CredentialsMissing { refused: true }));
+}
+
+#[test]
 fn suspended_means_paused_and_nothing_else() {
     let desired = Desired { suspended: true, everybody: true, ..Desired::default() };
     assert_eq!(lines(&desired, &settled()), ["pause the synchronization job"]);

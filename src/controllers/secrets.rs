@@ -1,0 +1,147 @@
+//! Secrets, read by name and never listed or watched. What is said about them names them and their keys, no values.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+
+use super::backoff::BLOCKED;
+use super::commands;
+use crate::cluster::rights::named_account;
+use crate::problem::{Class, Problem};
+use crate::status::Reason;
+
+/// How many keys a message names.
+const NAMED: usize = 8;
+
+/// A Secret as it is now; none when it does not exist.
+///
+/// # Errors
+/// `PermissionDenied` with the command that grants the right to read it; API server trouble.
+pub async fn read(kube: &kube::Client, namespace: &str, name: &str) -> Result<Option<Secret>, Problem> {
+    let read = Api::<Secret>::namespaced(kube.clone(), namespace).get_opt(name).await;
+    read.map_err(|error| match &error {
+        kube::Error::Api(said) if said.is_forbidden() => {
+            let message = format!(
+                "the operator may not read Secret {name} in namespace {namespace}; allow it: {}",
+                commands::allow_secret(namespace, name, named_account(&said.message))
+            );
+            Problem::new(Class::Denied, Reason::PermissionDenied, message).because(error)
+        }
+        _ => Problem::from(error),
+    })
+}
+
+/// The problem with a Secret that does not exist and must hold `keys`.
+pub fn missing(namespace: &str, name: &str, keys: &[&str]) -> Problem {
+    let message = format!(
+        "Secret {name} does not exist in namespace {namespace}; create it: {}; it is looked for again within {}",
+        commands::put_secret(
+            namespace,
+            name,
+            &keys.iter().map(|key| (*key, "'<value>'")).collect::<Vec<_>>()
+        ),
+        commands::seconds(BLOCKED)
+    );
+    Problem::new(Class::Blocked, Reason::SecretNotFound, message)
+}
+
+/// The problem with a Secret that lacks a key, or has nothing (or no text) under it.
+pub fn without(namespace: &str, name: &str, secret: &Secret, key: &str) -> Problem {
+    let what = match secret.data.as_ref().and_then(|data| data.get(key)) {
+        None => format!("has no key {key} ({})", keys(secret)),
+        Some(value) if std::str::from_utf8(&value.0).is_err() => format!("holds no text under the key {key}"),
+        Some(_) => format!("has nothing under the key {key}"),
+    };
+    let message = format!(
+        "Secret {name} in namespace {namespace} {what}; put it there: {}; it is looked at again within {}",
+        commands::patch_secret(namespace, name, key),
+        commands::seconds(BLOCKED)
+    );
+    Problem::new(Class::Blocked, Reason::SecretNotFound, message)
+}
+
+/// The names of the keys that a Secret has.
+pub fn keys(secret: &Secret) -> String {
+    named(secret.data.iter().flatten().map(|(key, _)| key.as_str()))
+}
+
+/// The names of the keys that a ConfigMap has.
+pub fn keys_of_config_map(map: &ConfigMap) -> String {
+    let data = map.data.iter().flatten().map(|(key, _)| key.as_str());
+    named(data.chain(map.binary_data.iter().flatten().map(|(key, _)| key.as_str())))
+}
+
+fn named<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let mut keys: Vec<&str> = keys.collect();
+    keys.sort_unstable();
+    let more = keys.len().saturating_sub(NAMED);
+    keys.truncate(NAMED);
+    match (keys.is_empty(), more) {
+        (true, _) => "it has no keys".to_owned(),
+        (false, 0) => format!("it has {}", keys.join(", ")),
+        (false, more) => format!("it has {} and {more} more", keys.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_secret_lacks_is_named_and_what_it_has() {
+        // Values are Base64: "x", "" and two bytes that are no UTF-8.
+        for (data, words) in [
+            (
+                json!({"Client-Secret": "eA==", "other": "eA=="}),
+                "no key clientSecret (it has Client-Secret, other)",
+            ),
+            (json!(null), "no key clientSecret (it has no keys)"),
+            (json!({"clientSecret": ""}), "nothing under the key clientSecret"),
+            (json!({"clientSecret": "//4="}), "no text under the key clientSecret"),
+        ] {
+            let secret: Secret = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
+            let problem = without("identity", "entra", &secret, "clientSecret");
+            assert_eq!((problem.class, problem.reason), (Class::Blocked, Reason::SecretNotFound));
+            for words in [
+                words,
+                "Secret entra in namespace identity",
+                "-p '{\"stringData\":{\"clientSecret\":",
+                "within 30 s",
+            ] {
+                assert!(problem.message.contains(words), "{words}: {}", problem.message);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_right_that_is_missing_comes_with_the_command_that_grants_it() {
+        let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            let said = r#"secrets "entra" is forbidden: User "system:serviceaccount:ops:causeway" cannot get resource "secrets""#;
+            let body = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": said});
+            let answer = http::Response::builder()
+                .status(403)
+                .body(kube::client::Body::from(body.to_string().into_bytes()));
+            Ok::<_, std::convert::Infallible>(answer.unwrap())
+        });
+        let client = kube::Client::new(service, "default");
+        let problem = read(&client, "identity", "entra").await.unwrap_err();
+        assert_eq!((problem.class, problem.reason), (Class::Denied, Reason::PermissionDenied));
+        for words in [
+            "may not read Secret entra in namespace identity",
+            "create rolebinding",
+            "--serviceaccount=ops:causeway",
+        ] {
+            assert!(problem.message.contains(words), "{words}: {}", problem.message);
+        }
+    }
+
+    #[test]
+    fn many_keys_are_not_all_named() {
+        let keys: Vec<String> = (0..12).map(|n| format!("k{n:02}")).collect();
+        assert_eq!(
+            named(keys.iter().map(String::as_str)),
+            "it has k00, k01, k02, k03, k04, k05, k06, k07 and 4 more"
+        );
+    }
+}
