@@ -6,5 +6,6 @@ mod harness;
 mod life;
 mod lost;
 mod modes;
+mod policies;
 mod refusals;
 mod stated;

@@ -12,6 +12,7 @@ mod fuzz;
 mod ledger;
 mod observe;
 mod plan;
+mod policies;
 mod principals;
 mod resolve;
 mod set_side;
