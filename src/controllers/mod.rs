@@ -2,6 +2,7 @@
 
 mod absences;
 mod access;
+mod announce;
 mod backoff;
 pub mod context;
 pub mod identity_federation;
