@@ -9,6 +9,7 @@ mod federation;
 mod frame;
 mod journey;
 mod load;
+mod pages;
 mod schema;
 mod scim;
 mod stories;

@@ -11,7 +11,7 @@ pub use common::{
     ConfigMapKeyRef, DeletionPolicy, Group, Handoff, HandoffStep, Mode, PlanSummary, Principal,
     PublishedMetadata, SecretKeyRef, SecretRef, User,
 };
-pub use schema::{all_crds, finish_schema};
+pub use schema::{Values, all_crds, finish_schema, value_meanings};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "causeway.dev";

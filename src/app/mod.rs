@@ -161,6 +161,7 @@ impl Operator {
         observer: Option<Arc<dyn CallObserver>>,
         cluster: Option<Config>,
     ) -> Result<(Self, Writers), Error> {
+        announce(&settings);
         let settings = Arc::new(settings);
         let config = match cluster {
             Some(config) => config,
@@ -355,6 +356,21 @@ impl Operator {
         tracing::info!("stopped");
         result
     }
+}
+
+/// The first line of the log: who this is, and what it may do.
+fn announce(settings: &Settings) {
+    let namespaces = match settings.namespaces.is_empty() {
+        true => "all".to_owned(),
+        false => settings.namespaces.iter().map(String::as_str).collect::<Vec<_>>().join(","),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        installation_id = settings.installation_id,
+        mode = ?settings.mode,
+        namespaces,
+        "causeway starts"
+    );
 }
 
 fn service_ended(ended: Option<Result<Service, JoinError>>) -> Error {

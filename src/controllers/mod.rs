@@ -2,6 +2,7 @@
 
 mod absences;
 mod access;
+mod announce;
 mod backoff;
 mod commands;
 pub mod context;

@@ -2,6 +2,7 @@
 
 mod condition;
 mod reason;
+mod remedy;
 
 pub use condition::{ConditionSet, Verdict, condition, is_true};
 pub use reason::Reason;

@@ -7,6 +7,7 @@ mod harness;
 mod life;
 mod lost;
 mod modes;
+mod policies;
 mod refusals;
 mod stated;
 mod tenants;

@@ -11,8 +11,8 @@ use futures::StreamExt as _;
 use crate::support::run;
 use crate::support::world::TestWorld;
 
-const SMALL: &str = include_str!("small.yaml");
-const SMALL_ONES: [(&str, &str); 3] =
+pub(super) const SMALL: &str = include_str!("small.yaml");
+pub(super) const SMALL_ONES: [(&str, &str); 3] =
     [("IdentityFederation", "acme"), ("ScimConnection", "acme"), ("PermissionSetBinding", "production")];
 
 /// Journeys under way at the same time: most of their time is spent within AWS's limit of 20 calls a second.

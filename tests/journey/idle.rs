@@ -1,6 +1,6 @@
 //! Nothing to do means nothing done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -34,13 +34,21 @@ async fn versions(world: &TestWorld) -> BTreeMap<String, String> {
     all
 }
 
+/// The reasons of the Events of a kind's resources.
+async fn announced(world: &TestWorld, kind: &str) -> BTreeSet<String> {
+    let events = Api::<Event>::namespaced(world.client.clone(), &world.namespace);
+    let about = |event: &Event| event.regarding.as_ref().and_then(|r| r.kind.as_deref()) == Some(kind);
+    let all = events.list(&ListParams::default()).await.unwrap();
+    all.into_iter().filter(about).filter_map(|event| event.reason).collect()
+}
+
 /// How often an operation was called so far, whatever came of it.
 fn calls(world: &TestWorld, operation: &str) -> u64 {
     world.sandbox.core.counters.all().iter().filter(|c| c.operation == operation).map(|c| c.calls).sum()
 }
 
 /// Waits until every controller has looked at the clouds three times more.
-async fn three_resyncs(world: &TestWorld) {
+pub(super) async fn three_resyncs(world: &TestWorld) {
     let watched = [
         "ListInstances",
         "GET /servicePrincipals/{id}/synchronization/jobs",
@@ -65,6 +73,10 @@ fn three_resyncs_and_a_restart_write_nothing() {
         world.until_ready(&ALL).await;
         // The first cycles and the last Events may still be on their way.
         three_resyncs(&world).await;
+        for kind in ["IdentityFederation", "ScimConnection"] {
+            let heard = announced(&world, kind).await;
+            assert!(["AwaitingHandoff", "Ready"].iter().all(|r| heard.contains(*r)), "{kind}: {heard:?}");
+        }
 
         let (journal, before) = (world.sandbox.core.journal.last(), versions(&world).await);
         three_resyncs(&world).await;

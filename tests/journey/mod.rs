@@ -5,6 +5,7 @@ mod idle;
 mod kubectl;
 mod leaves;
 pub mod process;
+mod switches;
 mod workload;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! Everything that is generated from the code.
 
 mod reference;
+mod world;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub fn run(check: bool) -> anyhow::Result<()> {
         );
     }
     wanted.insert(root.join("docs/reference/reasons.md"), reference::reasons());
+    wanted.insert(root.join("docs/reference/world.md"), world::page()?);
 
     let mut off = Vec::new();
     for (path, content) in &wanted {

@@ -116,6 +116,7 @@ fn identity_center(state: &State, center: &Center) -> IdentityCenter {
             .map(|p| p.metadata_xml.clone())
             .filter(|x| !x.is_empty()),
         automatic_provisioning: center.scim.is_some(),
+        aws_managed_policies: state.seed.aws_managed_policies.clone(),
         permission_sets: sets.collect(),
         assignments: assignments.collect(),
         users: users.collect(),

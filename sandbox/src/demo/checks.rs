@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 
+use super::names::brief;
 use super::screen::Screen;
 use crate::Sandbox;
 use crate::sign_in::{SignIn, Verdict};
@@ -24,6 +25,9 @@ const CREATING: [&str; 7] = [
     "CreateAccountAssignment",
     "CreateUser",
 ];
+
+/// So much is shown of why somebody is refused.
+const REASON: usize = 72;
 
 type Access = BTreeSet<(String, String)>;
 
@@ -117,7 +121,8 @@ impl<'a> Checks<'a> {
             }
             Verdict::Refused => {
                 let by = came.refused_by.map_or_else(String::new, |by| format!("{by:?}"));
-                let _ = write!(line, "refused   by {by}: {}", came.reason.as_deref().unwrap_or_default());
+                let why = brief(came.reason.as_deref().unwrap_or_default(), REASON);
+                let _ = write!(line, "refused   by {by}: {why}");
             }
         }
         self.screen.text(&line);

@@ -10,6 +10,7 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use super::PATIENCE;
+use super::names::{Names, told, without_ids};
 use super::screen::Screen;
 use crate::Sandbox;
 use crate::core::{Core, Entry};
@@ -21,6 +22,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub struct Live {
     screen: Screen,
     core: Arc<Core>,
+    names: Names,
     client: Client,
     operator: Operator,
     told: u64,
@@ -32,7 +34,8 @@ impl Live {
     pub fn new(screen: &Screen, sandbox: &Sandbox, client: Client, operator: Operator) -> Self {
         let core = sandbox.core.clone();
         let told = core.journal.last();
-        Self { screen: screen.clone(), core, client, operator, told, said: BTreeMap::new() }
+        let names = Names::of(sandbox);
+        Self { screen: screen.clone(), core, names, client, operator, told, said: BTreeMap::new() }
     }
 
     /// The end of the operator's log.
@@ -113,7 +116,7 @@ impl Live {
                 continue;
             }
             self.said.insert(key.clone(), reason.clone());
-            let (kind, name) = key;
+            let ((kind, name), message) = (key, without_ids(&message));
             if is_ready(object) {
                 self.screen.done(&format!("{kind} {name}: Ready. {message}"));
             } else {
@@ -167,9 +170,15 @@ impl Live {
                 None => groups.push((line, vec![entry])),
             }
         }
+        if groups.is_empty() {
+            return;
+        }
+        let names = self.names.read();
         for (line, entries) in groups {
             match entries.as_slice() {
-                [one] if !one.target.is_empty() => self.screen.cloud(&format!("{line}  {}", one.target)),
+                [one] if !one.target.is_empty() => {
+                    self.screen.cloud(&format!("{line}  {}", told(&one.target, &names)));
+                }
                 [_] => self.screen.cloud(&line),
                 many => self.screen.cloud(&format!("{line}  × {}", many.len())),
             }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod live;
+mod names;
 mod screen;
 
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::SignedDuration;
-use kube::Client;
+use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::control_plane::Binaries;
@@ -39,6 +40,8 @@ const CRDS: [&str; 3] = [
 
 /// The clouds' clock runs this much faster than the wall's.
 const SPEED: i64 = 8;
+/// Where the operator's log is, in the demo's folder.
+const LOG: &str = "operator.log";
 /// How long any one thing may take, by the wall's clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -134,25 +137,32 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
     ));
     let cluster = sandbox.cluster().context("a cluster")?.clone();
     let client = cluster.client().await?;
+    screen.done(&format!("Kubernetes {}", crate::control_plane::KUBERNETES));
+    screen.command(
+        "kubectl apply -f crds/ -f examples/operator/rbac.yaml -f examples/identity-center/00-namespace.yaml",
+    );
     for yaml in CRDS {
         journey::apply(&client, &journey::parse(yaml, None)?).await?;
     }
     served(&client).await?;
-    screen.done(&format!(
-        "Kubernetes {}; custom resource definitions installed",
-        crate::control_plane::KUBERNETES
-    ));
-    journey::apply(&client, &journey::parse(RBAC, None)?).await?;
-    journey::apply(&client, &journey::parse(NAMESPACE, None)?).await?;
+    for yaml in [RBAC, NAMESPACE] {
+        let objects = journey::parse(yaml, None)?;
+        journey::apply(&client, &objects).await?;
+        screen.cloud(&listed(&objects));
+    }
+    let person = Person::new(&sandbox, client.clone(), "identity");
+    person.make_credentials().await?;
+    for command in person.credential_commands() {
+        screen.command(&command);
+    }
     let kubeconfig = cluster.service_account_kubeconfig("causeway-system", "causeway", &dir).await?;
-    let operator = Operator::start(&binary, &sandbox, &kubeconfig, dir.join("operator.log"), &OPERATOR)?;
+    let log = dir.join(LOG);
+    let operator = Operator::start(&binary, &sandbox, &kubeconfig, log, &OPERATOR)?;
     screen.done(&format!(
         "operator running as process {}, in the cluster as system:serviceaccount:causeway-system:causeway",
         operator.id()
     ));
 
-    let person = Person::new(&sandbox, client.clone(), "identity");
-    person.make_credentials().await?;
     let mut live = Live::new(screen, &sandbox, client.clone(), operator);
     let told = journey_in(&mut live, &person, screen, &sandbox, &client).await;
     let finished = match told {
@@ -185,6 +195,13 @@ fn run_the_clock(sandbox: &Sandbox) -> tokio_util::sync::DropGuard {
         }
     });
     stop.drop_guard()
+}
+
+/// Kinds and names of what was applied.
+fn listed(objects: &[kube::api::DynamicObject]) -> String {
+    let kind = |o: &kube::api::DynamicObject| o.types.as_ref().map_or_else(String::new, |t| t.kind.clone());
+    let all: Vec<String> = objects.iter().map(|o| format!("{} {}", kind(o), o.name_any())).collect();
+    all.join(", ")
 }
 
 async fn served(client: &Client) -> anyhow::Result<()> {
@@ -245,26 +262,27 @@ async fn journey_in(
 
 async fn keep(screen: &Screen, sandbox: &Sandbox) -> anyhow::Result<()> {
     let descriptor = sandbox.descriptor();
+    let dir = std::path::absolute(sandbox.dir()).unwrap_or_else(|_| sandbox.dir().to_owned());
     screen.finish();
     println!("\nEverything stays up until Ctrl-C. Go on in another terminal:");
-    if let Some(kubeconfig) = &descriptor.kubeconfig {
-        println!("  export KUBECONFIG={}", kubeconfig.display());
-    }
-    let kubectl = descriptor.kubectl.as_ref().map_or_else(|| "kubectl".into(), |k| k.display().to_string());
-    println!("  {kubectl} get causeway -n identity");
-    println!("  {kubectl} describe psb engineers -n identity");
-    println!("  curl {}/journal", descriptor.control);
+    println!(
+        "  eval \"$(cargo sandbox env --dir '{}')\"     # kubectl, the AWS tools and curl mean this sandbox",
+        dir.display()
+    );
+    println!("  kubectl get causeway -n identity");
+    println!("  kubectl describe psb engineers -n identity");
+    println!("  curl $SANDBOX_CONTROL/journal");
     let applications = sandbox.entra.world().applications;
     if let Some(app_id) = applications.first().and_then(|a| a.app_id.as_deref()) {
         println!(
-            "  curl {}/sign-in -H 'content-type: application/json' -d '{{\"userPrincipalName\":\"ada@acme.example\",\"appId\":\"{app_id}\"}}'",
-            descriptor.control
+            "  curl $SANDBOX_CONTROL/sign-in -H 'content-type: application/json' -d '{{\"userPrincipalName\":\"ada@acme.example\",\"appId\":\"{app_id}\"}}'"
         );
     }
+    println!("The operator's log:         {}", dir.join(LOG).display());
+    println!("Addresses and credentials:  {}", dir.join(crate::Descriptor::FILE).display());
     println!(
-        "  Graph {}, sign-in host {}, AWS {}",
+        "Graph {}, sign-in host {}, AWS {}",
         descriptor.entra.graph, descriptor.entra.authority, descriptor.aws.endpoint
     );
-    println!("  all of it, with credentials: {}", sandbox.dir().join(crate::Descriptor::FILE).display());
     tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
 }

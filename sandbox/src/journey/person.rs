@@ -66,6 +66,16 @@ impl Person {
         Ok(())
     }
 
+    /// What a person types to make them; the values are left out.
+    #[must_use]
+    pub fn credential_commands(&self) -> Vec<String> {
+        let command = |(name, data): &(&'static str, BTreeMap<String, String>)| {
+            let keys: Vec<String> = data.keys().map(|key| format!("--from-literal={key}=…")).collect();
+            format!("kubectl create secret generic {name} -n {} {}", self.namespace, keys.join(" "))
+        };
+        self.credentials.iter().map(command).collect()
+    }
+
     /// Carries out the first hand-off that any resource of the namespace waits for.
     ///
     /// # Errors

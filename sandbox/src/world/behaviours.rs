@@ -111,6 +111,12 @@ pub struct AwsBehaviours {
     pub name_id_case_sensitive: bool,
     /// 1.5: a change of the description alone makes accounts stale.
     pub description_makes_stale: bool,
+    /// 1.3: an AWS managed policy that does not exist is attached all the same, and fails where the set is provisioned;
+    /// else ResourceNotFoundException at once.
+    pub unknown_policy_fails_later: bool,
+    /// 1.3, 14: an inline policy that IAM refuses is taken, and fails where the set is provisioned; else
+    /// ValidationException at once.
+    pub malformed_policy_fails_later: bool,
     /// 1.1: a call to another Region than the primary one is denied; else the instance does not exist there.
     pub wrong_region_is_denied: bool,
     /// 1.5: provisioning all accounts stops at the first that fails; else the others are still provisioned.
@@ -138,6 +144,8 @@ impl Default for AwsBehaviours {
             by_principal_management_only: true,
             name_id_case_sensitive: true,
             description_makes_stale: true,
+            unknown_policy_fails_later: false,
+            malformed_policy_fails_later: false,
             wrong_region_is_denied: false,
             provisioning_stops_at_failure: false,
             request_retention_seconds: None,

@@ -244,6 +244,9 @@ pub struct IdentityCenter {
     pub metadata_xml: Option<String>,
     /// Whether automatic provisioning is enabled (one token exists then).
     pub automatic_provisioning: bool,
+    /// ARNs of AWS managed policies that exist beside the well-known ones and those of `permissionSets`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aws_managed_policies: Vec<String>,
     /// Permission sets that exist already.
     pub permission_sets: Vec<ExistingPermissionSet>,
     /// Assignments that exist already.
@@ -264,6 +267,7 @@ impl Default for IdentityCenter {
             external_identity_provider: false,
             metadata_xml: None,
             automatic_provisioning: false,
+            aws_managed_policies: Vec::new(),
             permission_sets: Vec::new(),
             assignments: Vec::new(),
             users: Vec::new(),

@@ -182,6 +182,9 @@ pub struct ScimConnectionStatus {
     /// Keyed digest of the credentials that were handed to Entra last; tells when they must be handed over again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_digest: Option<String>,
+    /// The spec.safety.maxDeletions that was handed to Entra last; an Entra that does not show it is not given it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletions_handed_over: Option<i64>,
     /// One-off acts that were carried out: the annotations' values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_restart: Option<String>,

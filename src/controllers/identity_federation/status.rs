@@ -10,7 +10,7 @@ use super::finding::{Finding, Part};
 use super::handoff::handoff;
 use super::instance::AwsReport;
 use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
-use crate::controllers::{Next, Outcome, handled_reconcile};
+use crate::controllers::{Next, Outcome, announce, handled_reconcile};
 use crate::problem::Class;
 use crate::status::{ConditionSet, Reason, Verdict, condition};
 
@@ -74,7 +74,12 @@ pub fn assemble(
     let (class, retry_after) = class(&findings);
     let (class, next) =
         if entra.at_once { (None, Next::After(Duration::ZERO)) } else { (class, Next::Resync) };
-    Outcome { status, next, class, retry_after, notices: entra.notices }
+    let mut notices = entra.notices;
+    notices.extend(announce::turn(
+        (&old.conditions, old.handoff.as_ref()),
+        (&status.conditions, status.handoff.as_ref()),
+    ));
+    Outcome { status, next, class, retry_after, notices }
 }
 
 /// Nothing is read or written: what was said stays.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::ledger::Ledger;
 use super::observe::{Observed, passes};
 use super::turns::Turns;
-use super::{owner, principals};
+use super::{owner, policies, principals};
 use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::Assignment;
 use crate::clients::{CloudError, CloudErrorKind};
@@ -273,8 +273,7 @@ async fn edit(hands: &mut Hands<'_>, observed: &mut Observed) -> bool {
     observed.set.state = edited.set;
     if let Some(error) = edited.failure {
         hands.is_stuck |= is_lasting(&error);
-        let problem = Problem::from_cloud(error, "edit the permission set");
-        observed.set.problem = Some(problem);
+        observed.set.problem = Some(policies::refused(error, left.first(), hands.done.created_set));
         return false;
     }
     let Some(arn) = observed.set.arn.clone().filter(|_| !hands.done.created_set) else { return true };

@@ -14,6 +14,7 @@ mod guard;
 mod ledger;
 mod observe;
 mod plan;
+mod policies;
 mod principals;
 mod resolve;
 mod rules;

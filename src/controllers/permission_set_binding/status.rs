@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 
 use super::apply::Applied;
 use super::observe::Observed;
+use super::policies;
 use super::principals::{self, Standing};
 use crate::api::PlanSummary;
 use crate::api::v1alpha1::{
@@ -288,7 +289,7 @@ fn set_part(observed: &Observed, edited: bool) -> Said {
             "{} of {} out-of-date accounts could not be provisioned; account {account}: {}",
             set.failed.len(),
             set.stale.len(),
-            work.reason
+            policies::with_advice(&work.reason)
         );
         return (Verdict::False, Reason::ProvisioningFailed, message);
     }
@@ -360,7 +361,7 @@ fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem
             "{} could not be made or removed; account {}: {}; trying again",
             count(number, "assignment", "assignments"),
             grant.account,
-            work.reason
+            policies::with_advice(&work.reason)
         );
         return (Verdict::False, Reason::AssignmentFailed, message);
     }

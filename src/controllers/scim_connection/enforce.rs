@@ -132,6 +132,7 @@ impl Enforcement<'_> {
                     format!("the mappings were changed: {}", changes.join(", ")),
                 ),
                 Step::HandOver(what) => {
+                    draft.status.max_deletions_handed_over = self.desired.max_deletions;
                     ("SettingsHandedOver", "PutSecrets", format!("Entra was given: {}", what.join(", ")))
                 }
                 Step::LiftQuarantine => {

@@ -158,14 +158,7 @@ impl ScimConnectionReconciler {
         let calls = Calls { sync, graph, young: application.young, foreign: Foreign::new(token) };
 
         let desired = desired(object, secret.as_ref(), context, draft);
-        let recorded = draft.status.clone();
-        let observed = observe::observe(
-            &calls,
-            &desired,
-            recorded.job_id.as_deref(),
-            recorded.credentials_digest.as_deref(),
-        )
-        .await?;
+        let observed = observe::observe(&calls, &desired, &draft.status).await?;
         draft.status.plan = None;
         draft.status.handoff = None;
         let observer = resolve::observer(object.spec.mode, Some(federation), context.settings.mode);
@@ -206,6 +199,11 @@ impl ScimConnectionReconciler {
         if desired.suspended {
             draft.suspended(observed.job.is_some());
         } else {
+            if let Some(limit) =
+                handover::dropped_threshold(&desired, &observed.saved, observed.given_threshold)
+            {
+                draft.threshold_dropped(limit);
+            }
             let secret = format!("{namespace}/{}", object.spec.secret_ref.name);
             draft.credentials(&desired, &observed, &plan, &secret, observer.is_some());
         }

@@ -6,6 +6,7 @@ use super::calls::Calls;
 use super::desired::Desired;
 use super::job::{self, Selection};
 use super::plan;
+use crate::api::v1alpha1::ScimConnectionStatus;
 use crate::clients::entra::synchronization::{Job, Saved, Template, Trial};
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
@@ -23,21 +24,27 @@ pub struct Observed {
     pub schema: Option<Value>,
     /// Digest of the credentials that were handed over last, as status recorded it.
     pub handed_over: Option<String>,
+    /// The deletion threshold that Entra was given last, as status recorded it.
+    pub given_threshold: Option<i64>,
     /// Whether the saved credentials work, when they were tried.
     pub saved_work: Option<bool>,
 }
 
-/// Reads what there is.
+/// Reads what there is. `recorded`: the status so far.
 ///
 /// # Errors
 /// Any read that failed; jobs or templates that leave a choice.
 pub async fn observe(
     calls: &Calls,
     desired: &Desired,
-    recorded_job: Option<&str>,
-    handed_over: Option<&str>,
+    recorded: &ScimConnectionStatus,
 ) -> Result<Observed, Problem> {
-    let mut observed = Observed { handed_over: handed_over.map(str::to_owned), ..Observed::default() };
+    let recorded_job = recorded.job_id.as_deref();
+    let mut observed = Observed {
+        handed_over: recorded.credentials_digest.clone(),
+        given_threshold: recorded.max_deletions_handed_over,
+        ..Observed::default()
+    };
     let jobs = calls.jobs().await.map_err(|e| calls.problem(e, "list the synchronization jobs"))?;
     let is_clear = jobs.len() == 1 || jobs.iter().any(|j| Some(j.id.as_str()) == recorded_job);
     let template =

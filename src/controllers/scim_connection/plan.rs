@@ -131,7 +131,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
     if new_credentials {
         what.push(CREDENTIALS);
     }
-    what.extend(handover::changed_switches(desired, &observed.saved));
+    what.extend(handover::changed_switches(desired, &observed.saved, observed.given_threshold));
     if !what.is_empty() {
         if desired.credentials.is_none() {
             return Err(Obstacle::CredentialsMissing { refused: false });

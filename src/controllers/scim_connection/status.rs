@@ -13,7 +13,7 @@ use super::words::{entry_level_errors, provisioning, whom};
 use crate::api::Handoff;
 use crate::api::v1alpha1::{ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::Job;
-use crate::controllers::{Next, Notice, Outcome};
+use crate::controllers::{Next, Notice, Outcome, announce};
 use crate::plan::Plan;
 use crate::problem::{Class, Problem};
 use crate::status::{ConditionSet, Reason, Verdict, condition};
@@ -205,6 +205,18 @@ impl Draft {
         }
     }
 
+    /// Entra was given the deletion threshold and does not show it: writing it again would be of no use.
+    pub fn threshold_dropped(&mut self, limit: i64) {
+        let message = format!(
+            "Entra does not show the deletion threshold of {limit} that it was given, so spec.safety.maxDeletions may be without effect: see to it in the Entra admin center, in the application's provisioning settings (prevention of accidental deletion)"
+        );
+        let said = condition(&self.old.conditions, READY).is_some_and(|c| c.message.contains(&message));
+        if !said {
+            self.notice(true, "DeletionThresholdNotKept", "PutSecrets", message.clone());
+        }
+        self.remarks.push(message);
+    }
+
     /// When the token ends.
     pub fn token(&mut self, fresh: Freshness) {
         self.status.token_expires_at = fresh.ends.map(|t| t.to_string());
@@ -279,10 +291,9 @@ impl Draft {
                 self.blame(problem);
             }
         }
-        outcome.notices = self.notices;
         // When quiet, ids and digests that were learned stay, and the verdict is that of before.
         if is_quiet && !self.old.conditions.is_empty() {
-            self.status.conditions = self.old.conditions;
+            self.status.conditions.clone_from(&self.old.conditions);
         } else {
             self.status.conditions =
                 merged(self.conditions.finish(&self.old.conditions), &self.old.conditions);
@@ -290,6 +301,11 @@ impl Draft {
         if !is_quiet && class != Some(Class::Transient) {
             self.status.observed_generation = Some(self.generation);
         }
+        self.notices.extend(announce::turn(
+            (&self.old.conditions, self.old.handoff.as_ref()),
+            (&self.status.conditions, self.status.handoff.as_ref()),
+        ));
+        outcome.notices = self.notices;
         outcome.status = self.status;
         outcome
     }
@@ -520,6 +536,9 @@ mod tests {
             Scope::Assigned,
             true,
         );
-        assert_eq!(over.notices.iter().map(|n| n.reason.as_str()).collect::<Vec<_>>(), ["QuarantineLifted"]);
+        assert_eq!(
+            over.notices.iter().map(|n| n.reason.as_str()).collect::<Vec<_>>(),
+            ["QuarantineLifted", "Ready"]
+        );
     }
 }

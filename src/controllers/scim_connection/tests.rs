@@ -8,7 +8,9 @@ use super::desired::{Credentials, Desired};
 use super::observe::Observed;
 use super::plan::{Obstacle, Step, deletion, is_worth_trying, plan};
 use super::schema::{self, Wanted};
+use super::status::Draft;
 use super::{handover, job};
+use crate::api::v1alpha1::{ScimConnectionStatus, Scope};
 use crate::clients::entra::synchronization::{Job, JobStatus, MASK, QuarantineStatus, Saved, Schedule};
 use crate::secret::Sensitive;
 
@@ -250,6 +252,7 @@ fn carried_out(desired: &mut Desired, observed: &Observed, steps: &[Step], works
                 after.saved =
                     Saved(set.iter().map(|s| (s.key.clone(), masked(&s.key, s.value.expose()))).collect());
                 after.handed_over.clone_from(&desired.digest);
+                after.given_threshold = desired.max_deletions;
                 after.saved_work = None;
             }
             Step::LiftQuarantine => {
@@ -282,7 +285,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
             }
             let saved = if job.is_some() { saved } else { Saved::default() };
             let template = job.is_none().then(|| "t".to_owned());
-            Observed { template, job, saved, schema: Some(mappings()), handed_over, saved_work: None }
+            Observed { template, job, saved, schema: Some(mappings()), handed_over, ..Observed::default() }
         },
     )
 }
@@ -344,4 +347,25 @@ proptest! {
         rules.as_array_mut().unwrap().reverse();
         prop_assert_eq!(plan(&desired, &observed), plan(&turned.0, &turned.1));
     }
+}
+
+#[test]
+fn a_threshold_that_entra_drops_is_announced_once_and_said_always() {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let told = |old: Option<&ScimConnectionStatus>| {
+        let mut draft = Draft::new(old, 1, now);
+        draft.threshold_dropped(50);
+        draft.finish(Ok(()), Scope::Assigned, true)
+    };
+    let first = told(None);
+    let reasons: Vec<&str> = first.notices.iter().map(|n| n.reason.as_str()).collect();
+    assert_eq!(reasons, ["DeletionThresholdNotKept", "Ready"]);
+    let again = told(Some(&first.status));
+    assert_eq!((again.status, again.notices), (first.status.clone(), vec![]));
+    let ready = crate::status::condition(&first.status.conditions, "Ready").unwrap();
+    assert!(
+        ready.status == "True" && ready.message.contains("deletion threshold of 50"),
+        "{}",
+        ready.message
+    );
 }

@@ -1,5 +1,8 @@
 //! Field reference and list of reasons, as Markdown.
 
+use std::collections::BTreeMap;
+
+use causeway::api::{Values, value_meanings};
 use causeway::status::Reason;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -16,6 +19,7 @@ pub fn kind(crd: &CustomResourceDefinition) -> String {
         crd.spec.group,
         names.short_names.iter().flatten().cloned().collect::<Vec<_>>().join("`, `")
     );
+    let meanings = value_meanings(&names.kind);
     for version in &crd.spec.versions {
         let Some(schema) = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref()) else {
             continue;
@@ -29,21 +33,35 @@ pub fn kind(crd: &CustomResourceDefinition) -> String {
                 "\n## {part} ({})\n\n| Field | Type | Meaning |\n| --- | --- | --- |\n",
                 version.name
             );
-            rows(props, "", &mut out);
+            rows(props, Place { full: part, shown: "" }, &meanings, &mut out);
         }
     }
     out
 }
 
-fn rows(schema: &JSONSchemaProps, prefix: &str, out: &mut String) {
+/// Where a field is: in full, and as the table shows it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    full: &'a str,
+    shown: &'a str,
+}
+
+fn rows(schema: &JSONSchemaProps, at: Place<'_>, meanings: &BTreeMap<String, Values>, out: &mut String) {
     for (name, field) in schema.properties.iter().flatten() {
-        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let below = |prefix: &str| if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let (full, shown) = (below(at.full), below(at.shown));
         let required = schema.required.as_ref().is_some_and(|r| r.contains(name));
-        row(&path, field, required, out);
+        row(Place { full: &full, shown: &shown }, field, required, meanings, out);
     }
 }
 
-fn row(path: &str, field: &JSONSchemaProps, required: bool, out: &mut String) {
+fn row(
+    at: Place<'_>,
+    field: &JSONSchemaProps,
+    required: bool,
+    meanings: &BTreeMap<String, Values>,
+    out: &mut String,
+) {
     let item = match &field.items {
         Some(JSONSchemaPropsOrArray::Schema(item)) => Some(item.as_ref()),
         _ => None,
@@ -58,15 +76,21 @@ fn row(path: &str, field: &JSONSchemaProps, required: bool, out: &mut String) {
         (None, Some(item)) => format!("list of {}", type_of(item)),
         (None, None) => type_of(field),
     };
-    let mut meaning = field.description.clone().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+    let mut meaning = field.description.clone().unwrap_or_default();
+    for (value, what) in meanings.get(at.full).into_iter().flatten() {
+        meaning += &format!(" `{value}`: {what}");
+    }
+    meaning = meaning.replace('\n', " ").replace('|', "\\|");
     if let Some(default) = &field.default {
         meaning += &format!(" Default: `{}`.", default.0);
     }
     if required {
         meaning += " Required.";
     }
-    out.push_str(&format!("| `{path}` | {kind} | {} |\n", meaning.trim()));
-    rows(item.unwrap_or(field), &item.map_or_else(|| path.to_owned(), |_| format!("{path}[]")), out);
+    out.push_str(&format!("| `{}` | {kind} | {} |\n", at.shown, meaning.trim()));
+    let below = |path: &str| if item.is_some() { format!("{path}[]") } else { path.to_owned() };
+    let (full, shown) = (below(at.full), below(at.shown));
+    rows(item.unwrap_or(field), Place { full: &full, shown: &shown }, meanings, out);
 }
 
 fn type_of(schema: &JSONSchemaProps) -> String {
@@ -79,12 +103,12 @@ fn type_of(schema: &JSONSchemaProps) -> String {
 /// All reasons with what they mean.
 pub fn reasons() -> String {
     let mut out = format!(
-        "{NOTE}# Reasons\n\nThe `reason` of every condition is one of these words. The `message` beside it names the next step.\n\n| Reason | Meaning |\n| --- | --- |\n"
+        "{NOTE}# Reasons\n\nThe `reason` of every condition is one of these words. The `message` beside it is more precise, and names the next step. `kubectl describe` shows both.\n\n| Reason | Meaning | What to do |\n| --- | --- | --- |\n"
     );
     let mut all = Reason::ALL.to_vec();
     all.sort_by_key(|r| r.as_str());
     for reason in all {
-        out += &format!("| `{reason}` | {} |\n", reason.doc().trim());
+        out += &format!("| `{reason}` | {} | {} |\n", reason.doc().trim(), reason.remedy());
     }
     out
 }

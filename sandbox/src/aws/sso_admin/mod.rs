@@ -2,8 +2,10 @@
 
 mod assignments;
 mod instances;
+mod managed;
 mod permission_sets;
 mod policies;
+mod policy_grammar;
 mod provisioning;
 mod requests;
 mod tags;

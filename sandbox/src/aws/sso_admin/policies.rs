@@ -8,6 +8,8 @@ use super::super::paging::page;
 use super::super::state::PermissionSet;
 use super::super::validate::{INLINE_POLICY, Input, MANAGED_POLICY_ARN, POLICY_NAME, POLICY_PATH};
 use super::instances::with_token;
+use super::managed::exists;
+use super::policy_grammar;
 use super::{edit_set, gate, instance_arn, paging, seen_set, set_arn};
 
 /// AWS managed and customer managed policies of one set together.
@@ -74,11 +76,20 @@ fn quota(set: &PermissionSet) -> Result<(), ApiError> {
     )))
 }
 
+/// Whether this call already refuses a policy that does not exist is UNCONFIRMED (contract aws 1.3).
+fn known(cx: &Cx<'_>, policy: &str) -> Result<(), ApiError> {
+    if exists(cx.state, policy) || cx.state.behaviours.unknown_policy_fails_later {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!("Could not find ManagedPolicy with arn {policy}")))
+}
+
 fn attach_managed(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Value, ApiError> {
     let (instance, arn) = (instance_arn(input), set_arn(input));
     let policy = input.required("ManagedPolicyArn", &MANAGED_POLICY_ARN);
     input.check()?;
     gate(cx, &instance)?;
+    known(cx, &policy)?;
     edit_set(cx, &arn, |set| {
         if set.content.managed.contains(&policy) {
             return Err(ApiError::conflict(format!(
@@ -195,6 +206,12 @@ fn put_inline(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Value, ApiError>
     if !serde_json::from_str::<Value>(&policy).is_ok_and(|p| p.is_object()) {
         return Err(ApiError::validation("The policy is not in the valid JSON format."));
     }
+    // Whether this call already looks at more than size and syntax is UNCONFIRMED (contract aws 1.3, 14).
+    if let Some(why) = policy_grammar::refusal(&policy)
+        && !cx.state.behaviours.malformed_policy_fails_later
+    {
+        return Err(ApiError::validation(format!("Invalid PermissionsPolicy Document: {why}")));
+    }
     gate(cx, &instance)?;
     edit_set(cx, &arn, |set| {
         let changed = set.content.inline.as_ref() != Some(&policy);
@@ -239,6 +256,9 @@ fn put_boundary(cx: &mut Cx<'_>, input: &mut Input<'_>) -> Result<Value, ApiErro
         }
     };
     gate(cx, &instance)?;
+    if let Boundary::Managed(policy) = &boundary {
+        known(cx, policy)?;
+    }
     edit_set(cx, &arn, |set| {
         let changed = set.content.boundary.as_ref() != Some(&boundary);
         set.content.boundary = Some(boundary);

@@ -175,3 +175,67 @@ async fn what_is_listed_as_served_is_served() {
     }
     assert!(super::super::operations().len() > 70);
 }
+
+#[tokio::test]
+async fn policies_that_iam_does_not_take_fail_at_the_call_or_where_they_are_provisioned() {
+    const BROKEN: &str =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"Get","Resource":"*"}]}"#;
+    let nowhere = "arn:aws:iam::aws:policy/NoSuchPolicy";
+    let boundary = json!({"ManagedPolicyArn": nowhere});
+    let cases = [
+        (
+            "AttachManagedPolicyToPermissionSet",
+            "ManagedPolicyArn",
+            json!(nowhere),
+            "ResourceNotFoundException",
+            nowhere,
+        ),
+        (
+            "PutPermissionsBoundaryToPermissionSet",
+            "PermissionsBoundary",
+            boundary,
+            "ResourceNotFoundException",
+            nowhere,
+        ),
+        ("PutInlinePolicyToPermissionSet", "InlinePolicy", json!(BROKEN), "ValidationException", "vendor"),
+    ];
+    for later in [false, true] {
+        let bench = bench(|b| {
+            (b.unknown_policy_fails_later, b.malformed_policy_fails_later, b.burst) = (later, later, 1000);
+        });
+        let group = bench.group().await;
+        for (i, (operation, member, value, code, part)) in cases.iter().enumerate() {
+            let set = bench.set(&format!("S{i}")).await;
+            let mut body = json!({"PermissionSetArn": set});
+            body[*member] = value.clone();
+            if !later {
+                assert_eq!(bench.sso_error(operation, body).await, *code, "{operation}");
+                continue;
+            }
+            bench.sso(operation, body).await;
+            let made = bench.sso("CreateAccountAssignment", assignment(&set, MEMBER, &group)).await;
+            bench.pass(60_000);
+            let id = &made["AccountAssignmentCreationStatus"]["RequestId"];
+            let asked = json!({"AccountAssignmentCreationRequestId": id});
+            let done = bench.sso("DescribeAccountAssignmentCreationStatus", asked).await;
+            let done = &done["AccountAssignmentCreationStatus"];
+            assert_eq!(done["Status"], "FAILED", "{operation}");
+            assert!(done["FailureReason"].as_str().unwrap().contains(part), "{done}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_world_adds_managed_policies() {
+    let mut world = world();
+    world.identity_center.aws_managed_policies = vec!["arn:aws:iam::aws:policy/NewService".into()];
+    let bench = Bench::of(&world);
+    let set = bench.set("Admin").await;
+    for (name, taken) in [("NewService", true), ("job-function/Billing", true), ("Billing", false)] {
+        let arn = format!("arn:aws:iam::aws:policy/{name}");
+        let body = json!({"PermissionSetArn": set, "ManagedPolicyArn": arn});
+        let (status, answer) = bench.sso_as(KEY, "AttachManagedPolicyToPermissionSet", body).await;
+        assert_eq!(status == 200, taken, "{answer}");
+    }
+    assert_eq!(bench.aws.world().1.aws_managed_policies, world.identity_center.aws_managed_policies);
+}
