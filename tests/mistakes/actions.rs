@@ -185,17 +185,17 @@ fn keys(world: &mut World) {
 
 /// The federation's and the binding's reads.
 pub async fn reads(book: &Book) {
-    run("reads", &ROWS[..2], book).await;
+    Box::pin(run("reads", &ROWS[..2], book)).await;
 }
 
 /// The changes of a permission set.
 pub async fn changes(book: &Book) {
-    run("changes", &ROWS[2..3], book).await;
+    Box::pin(run("changes", &ROWS[2..3], book)).await;
 }
 
 /// Assignments, and what is new.
 pub async fn gives(book: &Book) {
-    run("gives", &ROWS[3..], book).await;
+    Box::pin(run("gives", &ROWS[3..], book)).await;
 }
 
 struct Scene<'a> {
@@ -250,7 +250,7 @@ impl Scene<'_> {
             journey::apply(&world.client, &[new]).await.unwrap();
         } else {
             merge(&mut self.binding.data["spec"], &yaml(asked(action)));
-            journey::apply(&world.client, &[self.binding.clone()]).await.unwrap();
+            journey::apply(&world.client, std::slice::from_ref(&self.binding)).await.unwrap();
             self.asked += 1;
             let now = format!("asked-{}", self.asked);
             let annotate =

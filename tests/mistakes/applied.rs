@@ -33,7 +33,7 @@ pub const ROWS: &[Mistake] = &[
         NEW_FEDERATION,
         "{spec: {aws: {credentials: {assumeRole: {roleArn: 'arn:aws:iam::111122223333:user/causeway'}}}}}",
         &["roleArn"],
-        "Write the ARN of the role: arn:aws:iam::<account>:role/<name>.",
+        "Write the ARN of the role: `arn:aws:iam::<account>:role/<name>`.",
     ),
     refused(
         "The ARN of something else as the instance's",
@@ -235,7 +235,7 @@ async fn apply(namespace: &str, manifest: &Value) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8(output.stderr).unwrap();
-    let aside = ["Warning:", "* <nil>: Invalid value: \"null\": some validation rules were not checked"];
+    let aside = ["Warning:", "* <nil>: Invalid value"];
     let lines = said.lines().map(str::trim).filter(|l| !aside.iter().any(|a| l.starts_with(a)));
     Err(lines.collect::<Vec<_>>().join(" "))
 }
