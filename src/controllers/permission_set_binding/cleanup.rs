@@ -129,7 +129,7 @@ async fn pass(
     let resolved = resolve(federation, context).await?;
     let instance = &resolved.instance;
     let owner = owner(object, context);
-    let time = Deadlines::new(context.settings.timing.reconcile, true, context.clouds.slowed());
+    let time = Deadlines::new(context.settings.timing.reconcile, true, instance.slowed().clone());
     let work = Work { object, instance, owner: &owner, names: ledger.names(), time };
 
     // What the ledger knows goes first: whatever is wrong with the set, or cannot be read of it.
@@ -140,7 +140,7 @@ async fn pass(
     }
     let name = &object.spec.permission_set.name;
     let hint = recorded.or_else(|| ledger.set_arn.clone());
-    let found = instance.find_set(name, hint.as_deref()).await;
+    let found = instance.find_set_anew(name, hint.as_deref()).await;
     let Some(set) = found.map_err(|e| Problem::from_cloud(e, "look for the permission set"))? else {
         // Its assignments went with it.
         return Ok(Stage::Done);
