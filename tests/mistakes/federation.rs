@@ -257,7 +257,9 @@ pub const HANDOFFS: &[Mistake] = &[
         "Acknowledge the SHA-256 that status.handoff shows.",
     ),
     Mistake {
-        known: Some("the file is not compared with the instance that the federation has found"),
+        known: Some(
+            "the file is taken as it is into Entra's application, and not compared with the instance that was found",
+        ),
         ..told(
             "Metadata of another instance, such as the one of another organization",
             SAML,
