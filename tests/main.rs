@@ -9,6 +9,7 @@ mod federation;
 mod frame;
 mod journey;
 mod load;
+mod mistakes;
 mod pages;
 mod schema;
 mod scim;

@@ -87,6 +87,18 @@ impl Reason {
                 "Name the principal in `spec.entra.application.assignments` of the federation, as the message shows."
             }
             Self::NotInEntra => "Create the principal in Entra, or correct its name in the binding.",
+            Self::NotInIdentityStore => {
+                "Ask the party that looks after Entra to provision the principal, or correct its name in the binding."
+            }
+            Self::ManagedByOtherParty => {
+                "Have the other party do it on its side, and delete this resource; or take `external` out of the federation."
+            }
+            Self::NotAllowedByRules => {
+                "Ask for less in the binding, or have who looks after the federation widen `spec.bindings.rules`: docs/guard-rails.md."
+            }
+            Self::PermissionSetNotFound => {
+                "Have the permission set made by what defines it, correct its name, or let this binding define it."
+            }
             Self::PrincipalIdentityChanged => {
                 "Find out who carries the name now. If that object may have the access: the annotation `causeway.dev/approve-principal` with the id of the message."
             }

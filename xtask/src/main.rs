@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod fuzz;
 mod generate;
+mod mistakes;
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +45,8 @@ enum Task {
         #[arg(long, default_value_t = 1_000)]
         bindings: u32,
     },
+    /// Make the mistakes of users and administrators, and write docs/mistakes.md with what they read.
+    Mistakes,
     /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
     Faults {
         /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { bindings } => bench::run(bindings),
         Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
+        Task::Mistakes => mistakes::run(),
         Task::Faults { only, quick } => faults::run(&only, quick),
     }
 }
