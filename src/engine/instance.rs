@@ -38,7 +38,7 @@ pub struct Instance {
 const MOST_IDENTITIES: usize = 16;
 
 /// Assignments, and when they were asked for.
-type Reading = (Timestamp, Arc<Vec<Assignment>>);
+pub(super) type Reading = (Timestamp, Arc<Vec<Assignment>>);
 
 /// What was read about some principals.
 #[derive(Debug, Default)]
@@ -86,6 +86,8 @@ pub(super) struct Reads {
     users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
     by_principal: Mutex<HashMap<PrincipalId, Reading>>,
     by_pair: Mutex<HashMap<(String, String), Reading>>,
+    /// What others have, by set.
+    pub surveys: Mutex<BTreeMap<String, super::survey::Survey>>,
     /// Reading by principal is for the management account (contract aws 1.6): denied once, not asked again.
     pairs_only: AtomicBool,
 }
@@ -413,6 +415,38 @@ impl Instance {
         Ok((asked, all))
     }
 
+    /// The assignments of a set on an account, if they were read a moment ago.
+    pub(super) fn pair_at_hand(&self, set_arn: &str, account: &str) -> Option<Reading> {
+        let kept = locked(&self.reads.by_pair).get(&(set_arn.to_owned(), account.to_owned())).cloned();
+        self.still_good(kept, None)
+    }
+
+    /// What a group is called, if the groups were read.
+    pub(super) fn group_at_hand(&self, id: &str) -> Option<String> {
+        let kept = self.reads.groups.0.try_lock().ok()?;
+        let (_, groups) = kept.as_ref()?;
+        groups.iter().find(|g| g.id == id).map(|g| g.name.clone())
+    }
+
+    /// What a person is called who was looked up.
+    pub(super) fn user_at_hand(&self, id: &str) -> Option<String> {
+        locked(&self.reads.users).values().find(|(u, _)| u.id == id).map(|(u, _)| u.name.clone())
+    }
+
+    /// Names of groups that differ from that one in nothing but upper and lower case, where all groups are read anyway.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn groups_spelt_otherwise(&self, name: &str) -> Result<Vec<String>, CloudError> {
+        if self.reads.many_groups.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let wanted = name.to_lowercase();
+        let groups = self.groups().await?;
+        let same = groups.iter().filter(|g| g.name != name && g.name.to_lowercase() == wanted);
+        Ok(same.map(|g| g.name.clone()).collect())
+    }
+
     fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Reading> {
         kept.filter(|(at, _)| self.shared.is_fresh(*at) && after.is_none_or(|after| *at >= after))
     }
@@ -436,6 +470,7 @@ impl Instance {
         locked(&self.reads.users).clear();
         locked(&self.reads.sets).clear();
         locked(&self.reads.stale).clear();
+        locked(&self.reads.surveys).clear();
         locked(&self.shared.memory).searched.clear();
         self.reads.pairs_only.store(false, Ordering::Relaxed);
         *self.reads.groups.0.lock().await = None;

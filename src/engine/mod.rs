@@ -11,6 +11,7 @@ pub mod plan_set;
 pub mod policy;
 mod sets;
 mod strangers;
+mod survey;
 pub mod tracker;
 mod work;
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod cleanup;
+mod commands;
 mod deadline;
 mod deserted;
 mod desired;
@@ -10,7 +11,11 @@ mod evidence;
 #[cfg(test)]
 mod fuzz;
 mod ledger;
+mod lists;
+mod missing;
+mod notices;
 mod observe;
+mod others;
 mod plan;
 mod principals;
 mod resolve;
@@ -57,7 +62,7 @@ impl Reconciler for PermissionSetBindingReconciler {
             Ok(outcome) => outcome,
             Err(problem) => {
                 let status = status::stopped(object, &problem, context.clock.now());
-                let notices = status::notices(object, &status, &Applied::default());
+                let notices = notices::notices(object, &status, &Applied::default());
                 Outcome::failed(status, &problem).with_notices(notices)
             }
         }
@@ -135,6 +140,9 @@ async fn pass(
             (Applied::default(), Some(Shown { plan, remedy: watcher.remedy() }))
         }
     };
+    if !applied.did_something() {
+        others::look(&mut observed, instance, time).await;
+    }
     Ok(outcome(object, &observed, &applied, shown, context))
 }
 
@@ -171,7 +179,7 @@ fn outcome(
     for problem in observed.set.problem.iter().chain(&applied.problem).chain(&observed.work) {
         problem.log();
     }
-    let notices = status::notices(object, &report.status, applied);
+    let notices = notices::notices(object, &report.status, applied);
     let next = match () {
         () if report.busy && enforced => Next::After(timing.poll),
         () => match (report.rest, report.waiting) {
