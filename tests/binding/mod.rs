@@ -8,3 +8,4 @@ mod lost;
 mod modes;
 mod refusals;
 mod stated;
+mod told;

@@ -178,7 +178,8 @@ fn stays(set: &PermissionSet, instance_arn: &str, owner: &str, mark: Option<&str
         None => format!("it has no tag {OWNER_TAG} any more, and this binding is {owner}"),
     };
     let theirs = mark.and_then(|mark| mark.split_once('/')).map(|(installation, _)| installation);
-    let unless = theirs.map(|id| format!("unless an operator runs with --installation-id {id}, ")).unwrap_or_default();
+    let unless =
+        theirs.map(|id| format!("unless an operator runs with --installation-id {id}, ")).unwrap_or_default();
     format!(
         "permission set {} stays in AWS: {whose}. To clean up: {unless}remove what is assigned of it, then: aws sso-admin delete-permission-set --instance-arn {instance_arn} --permission-set-arn {}",
         set.name, set.arn
@@ -341,10 +342,17 @@ mod tests {
             name: "Readers".into(),
             settings: crate::clients::aws::permission_sets::SetSettings::default(),
         };
-        let command = "aws sso-admin delete-permission-set --instance-arn arn:instance --permission-set-arn arn:set";
+        let command =
+            "aws sso-admin delete-permission-set --instance-arn arn:instance --permission-set-arn arn:set";
         for (mark, words) in [
-            (Some("a/n/readers"), "says a/n/readers, and this binding is b/n/readers. To clean up: unless an operator runs with --installation-id a, "),
-            (None, "no tag causeway.dev/owner any more, and this binding is b/n/readers. To clean up: remove"),
+            (
+                Some("a/n/readers"),
+                "says a/n/readers, and this binding is b/n/readers. To clean up: unless an operator runs with --installation-id a, ",
+            ),
+            (
+                None,
+                "no tag causeway.dev/owner any more, and this binding is b/n/readers. To clean up: remove",
+            ),
         ] {
             let message = stays(&set, "arn:instance", "b/n/readers", mark);
             assert!(message.starts_with("permission set Readers stays in AWS"), "{message}");

@@ -90,6 +90,8 @@ mod tests {
             "kubectl annotate scim acme -n identity --overwrite \
              causeway.dev/provision-on-demand=\"ada@acme.example@$(date -u +%Y-%m-%dT%H:%M:%SZ)\""
         );
-        assert!(restart(&connection).ends_with("causeway.dev/restart=\"Default@$(date -u +%Y-%m-%dT%H:%M:%SZ)\""));
+        assert!(
+            restart(&connection).ends_with("causeway.dev/restart=\"Default@$(date -u +%Y-%m-%dT%H:%M:%SZ)\"")
+        );
     }
 }

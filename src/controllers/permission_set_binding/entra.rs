@@ -99,9 +99,12 @@ impl<'a> Directory<'a> {
         if let Some(spelt) = self.spelt_otherwise(principal, &found, instance).await? {
             return waiting(Reason::NameDiffers, missing::misspelt(principal, &[spelt], "Entra"));
         }
-        if let Some(before) = missing::predecessor(earlier.pinned, found.id()).filter(|_| !earlier.is_approved(found.id())) {
+        if let Some(before) =
+            missing::predecessor(earlier.pinned, found.id()).filter(|_| !earlier.is_approved(found.id()))
+        {
             let now_called = self.name_of(&found, &before).await?;
-            let message = missing::succeeded(earlier.object, principal, &before, found.id(), now_called.as_deref());
+            let message =
+                missing::succeeded(earlier.object, principal, &before, found.id(), now_called.as_deref());
             return Ok(Standing::Changed(message));
         }
         match &found {
@@ -154,13 +157,13 @@ impl<'a> Directory<'a> {
             (Principal { group: Some(Group { display_name: Some(name), .. }), .. }, Found::Group(group)) => {
                 Ok((group.display_name != *name).then(|| group.display_name.clone()))
             }
-            (Principal { user: Some(User { user_principal_name: Some(name), .. }), .. }, Found::User(user))
-                if user.user_principal_name != *name =>
-            {
+            (
+                Principal { user: Some(User { user_principal_name: Some(name), .. }), .. },
+                Found::User(user),
+            ) if user.user_principal_name != *name => {
                 let stored = instance.user_named(&user.user_principal_name).await;
-                let stored = stored.map_err(|e| {
-                    Problem::from_cloud(e, "look the principal up in the identity store")
-                })?;
+                let stored = stored
+                    .map_err(|e| Problem::from_cloud(e, "look the principal up in the identity store"))?;
                 Ok(stored.map(|_| user.user_principal_name.clone()))
             }
             _ => Ok(None),

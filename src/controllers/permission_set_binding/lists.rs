@@ -68,8 +68,7 @@ pub fn explained(object: &PermissionSetBinding, account: &str, reason: &str) -> 
     if policies.is_empty() || !lower.contains("policy") || !is_missing {
         return reason.to_owned();
     }
-    let all: Vec<String> =
-        policies.iter().map(|(p, _)| format!("{} with path {}", p.name, p.path)).collect();
+    let all: Vec<String> = policies.iter().map(|(p, _)| format!("{} with path {}", p.name, p.path)).collect();
     format!("{reason}: check that account {account} has the customer managed policies {}", all.join(", "))
 }
 
@@ -83,7 +82,8 @@ pub fn waiting(
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let since = |principal: &str, reason: &str| {
         let before = old.into_iter().flat_map(|s| &s.waiting);
-        let same = before.filter(|w| w.principal == principal && w.reason == reason).find_map(|w| w.since.clone());
+        let same =
+            before.filter(|w| w.principal == principal && w.reason == reason).find_map(|w| w.since.clone());
         same.unwrap_or_else(|| now.clone())
     };
     let mut all: Vec<_> = observed
@@ -191,11 +191,17 @@ mod tests {
             explained(&object, "111122223333", &reason)
         };
         for (policy, words) in [
-            ("/extra", "create the customer managed policy extra with path / in account 111122223333, exactly so, or take it out of spec.permissionSet.customerManagedPolicies"),
+            (
+                "/extra",
+                "create the customer managed policy extra with path / in account 111122223333, exactly so, or take it out of spec.permissionSet.customerManagedPolicies",
+            ),
             ("/teams/more", "more with path /teams/ in account 111122223333"),
             ("/b/edge", "or take it out of spec.permissionSet.permissionsBoundary"),
             // Not one of these: all that it may be.
-            ("/xextra", "check that account 111122223333 has the customer managed policies extra with path /, more with path /teams/, edge with path /b/"),
+            (
+                "/xextra",
+                "check that account 111122223333 has the customer managed policies extra with path /, more with path /teams/, edge with path /b/",
+            ),
         ] {
             let message = of(policy);
             assert!(message.starts_with("Received a 404") && message.ends_with(words), "{policy}: {message}");

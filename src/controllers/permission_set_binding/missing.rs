@@ -79,7 +79,9 @@ pub fn succeeded(
     now_called: Option<&str>,
 ) -> String {
     let what = match now_called {
-        None => format!("{principal} was deleted in Entra and made anew (object id {before} then, {now} now)"),
+        None => {
+            format!("{principal} was deleted in Entra and made anew (object id {before} then, {now} now)")
+        }
         Some(name) => format!(
             "the name of {principal} belongs to another object in Entra (object id {before} then, {now} now; the earlier one is called {name} now)"
         ),
@@ -95,10 +97,8 @@ pub fn succeeded(
 pub fn unassigned(principal: &Principal, id: &str, federation: &IdentityFederation) -> String {
     let name = federation.name_any();
     let line = yaml(principal);
-    let named = |p: &Principal| {
-        yaml(p) == line
-            || object_id(p).is_some_and(|theirs| theirs.eq_ignore_ascii_case(id))
-    };
+    let named =
+        |p: &Principal| yaml(p) == line || object_id(p).is_some_and(|theirs| theirs.eq_ignore_ascii_case(id));
     let is_named = federation.spec.entra.application.assignments.iter().flatten().any(named);
     if !is_named {
         return format!(

@@ -169,9 +169,8 @@ fn a_line_that_is_there_already_is_not_asked_for_again() {
         let message = unassigned(&oncall(), NEW, &federation(json!([line]), conditions));
         assert!(!message.contains("add `"), "{message}");
         assert!(message.contains(words), "{message}");
-        let command = format!(
-            "kubectl annotate idf acme -n identity --overwrite causeway.dev/approve-principal={NEW}"
-        );
+        let command =
+            format!("kubectl annotate idf acme -n identity --overwrite causeway.dev/approve-principal={NEW}");
         assert!(message.ends_with(&command), "{message}");
     }
 }

@@ -176,9 +176,8 @@ fn when_the_ledger_was_lost_a_name_needs_a_persons_word_until_it_is_given() {
         unproven: [("group \"x\"".to_owned(), "group s on account 1".to_owned())].into(),
         ..Ledger::default()
     };
-    let judged = |vouched| {
-        judge("group \"x\"", vouched, None, &lost, stored("a", &[]), |id| format!("approve {id}"))
-    };
+    let judged =
+        |vouched| judge("group \"x\"", vouched, None, &lost, stored("a", &[]), |id| format!("approve {id}"));
     let Standing::Changed(message) = judged(false) else { panic!("bound by name alone") };
     assert!(message.contains("group s on account 1"), "{message}");
     assert!(message.ends_with("if group \"x\" may have the access: approve a"), "{message}");
