@@ -152,8 +152,9 @@ async fn pass(
     let tags = tags.map_err(|e| Problem::from_cloud(e, "read the permission set's tags"))?;
     let mark = tags.get(OWNER_TAG).map(String::as_str);
     if mark != Some(owner.as_str()) {
-        let knows = ledger.set_arn.as_ref() == Some(&set.arn);
-        if !knows && !mark.is_some_and(|mark| marks::of_another_installation(&owner, mark).is_some()) {
+        let was_ours = ledger.set_arn.as_ref() == Some(&set.arn);
+        let of_another = mark.and_then(|mark| marks::of_another_installation(&owner, mark)).is_some();
+        if !was_ours && !of_another {
             return Ok(Stage::Done);
         }
         let note = stays(&set, &resolved.instance_arn, &owner, mark);

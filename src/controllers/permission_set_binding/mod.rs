@@ -36,7 +36,8 @@ use super::context::Context;
 use super::{Cleanup, Managed as _, Next, Outcome, Reconciler, handled_reconcile};
 use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{PermissionSetBinding, PermissionSetBindingStatus};
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
+use crate::status::condition;
 use crate::telemetry::Audit;
 
 /// Somebody who waits for a provisioning cycle is looked for once in so many polls.
@@ -61,7 +62,10 @@ impl Reconciler for PermissionSetBindingReconciler {
         match Box::pin(pass(object, context)).await {
             Ok(outcome) => outcome,
             Err(problem) => {
-                let status = status::stopped(object, &problem, context.clock.now());
+                let mut status = status::stopped(object, &problem, context.clock.now());
+                if !problem.class.is_silent() {
+                    bear(object, &mut status, problem.class == Class::Transient, context);
+                }
                 let notices = notices::notices(object, &status, &Applied::default());
                 Outcome::failed(status, &problem).with_notices(notices)
             }
@@ -73,6 +77,7 @@ impl Reconciler for PermissionSetBindingReconciler {
         object: &PermissionSetBinding,
         context: &Context,
     ) -> Cleanup<PermissionSetBindingStatus> {
+        let _ = context.engine.bears(&owner(object, context), false);
         // Retain needs neither credentials nor clouds.
         if object.spec.deletion_policy == DeletionPolicy::Retain {
             return Cleanup::Done;
@@ -166,6 +171,23 @@ async fn look_anew_if_asked(
     }
 }
 
+/// What passes by itself is told only when it happens again and again: until then what was said of this generation holds.
+fn bear(
+    object: &PermissionSetBinding,
+    status: &mut PermissionSetBindingStatus,
+    failed: bool,
+    context: &Context,
+) {
+    let bears = context.engine.bears(&owner(object, context), failed);
+    let Some(old) = object.status.as_ref().filter(|_| bears) else { return };
+    let judged = condition(&old.conditions, "Ready").is_some()
+        && old.observed_generation == object.metadata.generation
+        && old.last_handled_reconcile_at == handled_reconcile(object);
+    if judged {
+        status.clone_from(old);
+    }
+}
+
 fn outcome(
     object: &PermissionSetBinding,
     observed: &observe::Observed,
@@ -175,7 +197,10 @@ fn outcome(
 ) -> Outcome<PermissionSetBindingStatus> {
     let timing = &context.settings.timing;
     let enforced = shown.is_none();
-    let report = status::report(object, observed, applied, shown, context.clock.now());
+    let mut report = status::report(object, observed, applied, shown, context.clock.now());
+    if !report.class.is_some_and(Class::is_silent) {
+        bear(object, &mut report.status, report.passes, context);
+    }
     for problem in observed.set.problem.iter().chain(&applied.problem).chain(&observed.work) {
         problem.log();
     }
@@ -189,7 +214,7 @@ fn outcome(
         },
     };
     // While work is under way it sets the pace; what went wrong is in the status.
-    let paced = matches!(next, Next::After(_)) && !report.class.is_some_and(crate::problem::Class::is_silent);
+    let paced = matches!(next, Next::After(_)) && !report.class.is_some_and(Class::is_silent);
     let class = report.class.filter(|_| !paced);
     Outcome { status: report.status, next, class, retry_after: report.retry_after, notices }
 }

@@ -30,6 +30,8 @@ pub struct Report {
     pub status: PermissionSetBindingStatus,
     /// The class that decides when to look again.
     pub class: Option<Class>,
+    /// Something failed, and all that did passes by itself.
+    pub passes: bool,
     /// How long the other side asked us to wait.
     pub retry_after: Option<Duration>,
     /// Work is under way or waits for its turn.
@@ -197,6 +199,8 @@ pub fn report(
     let mut report = Report {
         status: base(object),
         class: problems.iter().copied().chain(&unread).map(|p| p.class).max_by_key(|c| c.is_silent()),
+        passes: (!problems.is_empty() || unread.is_some())
+            && problems.iter().copied().chain(&unread).all(|p| p.class == Class::Transient),
         retry_after: problems.iter().copied().chain(&unread).filter_map(|p| p.retry_after).max(),
         busy: (observed.is_busy() && applied.problem.is_none()) || edited || applied.did_something(),
         waiting,
