@@ -8,6 +8,7 @@ mod faults;
 mod federation;
 mod frame;
 mod journey;
+mod load;
 mod schema;
 mod scim;
 mod support;

@@ -128,6 +128,12 @@ impl CloudError {
         self
     }
 
+    /// Whether it asks to slow down.
+    #[must_use]
+    pub const fn is_throttle(&self) -> bool {
+        matches!(self.kind, CloudErrorKind::Throttled { .. })
+    }
+
     /// Whether the object does not exist or is not visible.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

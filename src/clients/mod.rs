@@ -1,6 +1,7 @@
 //! Thin, typed clients for the two clouds: what Causeway calls and nothing more.
 
 pub mod aws;
+mod due;
 pub mod entra;
 mod error;
 pub mod http;
@@ -9,5 +10,6 @@ mod observer;
 pub mod saml;
 pub mod scim;
 
+pub use due::{Due, Late, Slowed};
 pub use error::{CloudError, CloudErrorKind, Service};
 pub use observer::{Call, CallObserver};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::clients::Due;
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::instance::Instance;
 use super::patience::{Bounds, Sign};
@@ -56,7 +56,7 @@ impl Instance {
         set_arn: &str,
         principals: &BTreeSet<PrincipalId>,
         accounts: &BTreeSet<String>,
-        until: Instant,
+        until: &Due,
     ) -> Assigned {
         let read = self.read_assignments(set_arn, principals, accounts, None, Some(until)).await;
         let grant = |account: String, principal: PrincipalId| Grant { account, principal };

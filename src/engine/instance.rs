@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::plan_set::ObservedSet;
@@ -17,7 +16,7 @@ use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
 use crate::clients::aws::organization::Organization;
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::aws::sso_admin::SsoAdmin;
-use crate::clients::{CloudError, CloudErrorKind, Service};
+use crate::clients::{CloudError, CloudErrorKind, Due, Late, Service};
 use crate::clock::Clock;
 use crate::settings::{Limits, Timing};
 
@@ -319,16 +318,14 @@ impl Instance {
         principals: &BTreeSet<PrincipalId>,
         accounts: &BTreeSet<String>,
         after: Option<Timestamp>,
-        until: Option<Instant>,
+        until: Option<&Due>,
     ) -> Readings {
         let mut readings = Readings::default();
         for principal in principals {
             let reading = self.read_principal(set_arn, principal, accounts, after);
             let read = match until {
                 None => reading.await,
-                Some(until) => {
-                    tokio::time::timeout_at(until, reading).await.unwrap_or_else(|_| Err(too_late()))
-                }
+                Some(until) => until.meet(reading).await.unwrap_or_else(|late| Err(too_late(late))),
             };
             match read {
                 Ok((asked, found)) => {
@@ -479,11 +476,14 @@ impl Instance {
 }
 
 /// There was no time left to read it.
-fn too_late() -> CloudError {
+fn too_late(late: Late) -> CloudError {
     CloudError {
         service: Service::SsoAdmin,
         operation: "ListAccountAssignmentsForPrincipal",
-        kind: CloudErrorKind::Transient,
+        kind: match late {
+            Late::Slowed => CloudErrorKind::Throttled { retry_after: None },
+            Late::Silent => CloudErrorKind::Transient,
+        },
         status: 0,
         code: String::new(),
         message: "no answer in time".to_owned(),

@@ -20,6 +20,8 @@ const SELDOM: u32 = 6;
 /// What others have of one permission set, as far as it was looked at.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
+    /// Since when it is known that somebody wants to know: after a start, others have more urgent calls to make.
+    wanted: Option<Timestamp>,
     listed: Option<Timestamp>,
     accounts: BTreeMap<String, Option<(Timestamp, BTreeSet<Grant>)>>,
 }
@@ -70,7 +72,8 @@ impl Survey {
 
 impl Instance {
     /// The assignments of a set that are not among `ours`, whoever made them; none as long as not every account was
-    /// looked at. Readings that were made for other ends a moment ago serve here too.
+    /// looked at. Readings that were made for other ends a moment ago serve here too. `asked`: a person waits for it;
+    /// otherwise it begins with the next resync.
     ///
     /// # Errors
     /// The classified failure; what was seen before it stays known.
@@ -78,11 +81,20 @@ impl Instance {
         &self,
         set_arn: &str,
         ours: &BTreeSet<Grant>,
+        asked: bool,
     ) -> Result<Option<BTreeSet<Grant>>, CloudError> {
         let resync = self.shared.timing.resync;
         let (seldom, often) = (resync.saturating_mul(SELDOM), resync / 2);
         let now = self.now();
-        let listed = locked(&self.reads.surveys).get(set_arn).and_then(|survey| survey.listed);
+        let listed = {
+            let mut surveys = locked(&self.reads.surveys);
+            let survey = surveys.entry(set_arn.to_owned()).or_default();
+            let wanted = *survey.wanted.get_or_insert(now);
+            if !asked && survey.listed.is_none() && !older(wanted, often, now) {
+                return Ok(None);
+            }
+            survey.listed
+        };
         if listed.is_none_or(|at| older(at, seldom, now)) {
             let accounts = self.provisioned_accounts(set_arn).await?;
             locked(&self.reads.surveys).entry(set_arn.to_owned()).or_default().list(accounts, now);

@@ -117,6 +117,8 @@ fn few_calls_look_for_others_while_nothing_changes() {
         twin.create("engineers", &everything()).await;
         twin.settle(&operator, "engineers").await.unwrap();
         twin.pass(&operator, "engineers").await.unwrap();
+        assert_eq!(twin.calls("ListAccountAssignments"), 0, "that is for the next resync");
+        twin.look_anew(&operator, "engineers").await;
         // Once for each account, and again where AWS throttled.
         let looked = twin.calls("ListAccountAssignments");
         assert!((3..=9).contains(&looked), "{looked}");

@@ -124,9 +124,10 @@ impl Calls {
         let struck = operations.iter().any(|o| self.include(o) && fault.spares(o).is_none());
         struck.then_some(match (fault, self) {
             (Fault::ThrottledFor | Fault::Throttled, _) | (Fault::Stale, _) => Promise::NothingTold,
-            (Fault::CutAfterEffect | Fault::Malformed | Fault::Truncated, calls) if calls.write() => {
-                Promise::Done
-            }
+            (
+                Fault::CutAfterEffect | Fault::ErrorAfterEffect | Fault::Malformed | Fault::Truncated,
+                calls,
+            ) if calls.write() => Promise::Done,
             (Fault::Malformed, Self::Metadata) => Promise::Told("Unknown", "MetadataInvalid"),
             (Fault::ExpiredCredential, _) => Promise::Told("False", "AuthenticationFailed"),
             _ => Promise::Told("Unknown", "CloudUnavailable"),

@@ -75,10 +75,9 @@ fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
                 while world.mutations(0).is_empty() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                tokio::select! {
-                    () = world.until_ready(&ALL) => {}
-                    () = tokio::time::sleep(Duration::from_millis(millis)) => {}
-                }
+                // The person is never stopped in the middle of a hand-off.
+                let moment = Instant::now() + Duration::from_millis(millis);
+                world.until_ready_or(&ALL, || Instant::now() >= moment).await;
             };
             let working = tokio::time::timeout(PATIENCE, working);
             attended(&mut old, || begin("old"), working).await.expect("the first operator works");

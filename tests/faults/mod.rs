@@ -63,6 +63,10 @@ fn finish(operations: &mut Operations, verdict: &Verdict) {
         gone.is_empty(),
         "docs/faults.md names what is not called any more, take the lines out: {gone:?}"
     );
+    // What is new here and comes only at times is told, and gets its faults with the next page.
+    operations
+        .after_loss
+        .retain(|o| std::env::var_os(page::WRITE).is_some() || page::known().all().contains(o));
     let missed: Vec<_> = cells(operations).into_iter().filter(|c| !verdict.struck.contains(c)).collect();
     assert!(missed.is_empty(), "faults that struck nothing: {missed:#?}");
     let known = operations.all();
@@ -71,7 +75,6 @@ fn finish(operations: &mut Operations, verdict: &Verdict) {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo xtask faults --quick"]
 fn every_fault_on_every_operation_ends_the_same() {
     run(async {
         let mut verdict = Verdict::default();
@@ -113,7 +116,6 @@ fn each_fault_alone_ends_the_same() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo xtask faults --quick"]
 fn what_lasts_is_told_as_documented_and_passes() {
     run(async {
         let operations: Vec<Operation> = usual().await.calls.keys().cloned().collect();

@@ -163,7 +163,15 @@ impl TestWorld {
 
     /// Waits until the resources are Ready at their newest generation; a person does what they ask for.
     pub async fn until_ready(&self, wanted: &[(&str, &str)]) {
+        self.until_ready_or(wanted, || false).await;
+    }
+
+    /// The same, or until something else holds.
+    pub async fn until_ready_or(&self, wanted: &[(&str, &str)], ends: impl Fn() -> bool) {
         self.until("Ready", async || {
+            if ends() {
+                return true;
+            }
             if let Err(error) = self.person.act().await {
                 // A hand-off that was just carried out may still stand in status.
                 tracing::debug!(%error, "the person could not act");

@@ -1,4 +1,4 @@
-//! The fault matrix: what takes too long for `cargo test`.
+//! The fault matrix by itself, its page, and its isolated form, which takes too long for `cargo test`.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ const TOGETHER: [&str; 2] = [
 /// `docs/faults.md` when all went well.
 pub fn run(only: &str, quick: bool) -> anyhow::Result<()> {
     let mut tests = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    tests.args(["test", "--locked", "--test", "suite", "--", "--ignored", "--exact", "--nocapture"]);
+    tests.args(["test", "--locked", "--test", "suite", "--", "--include-ignored", "--exact", "--nocapture"]);
     if quick {
         tests.args(TOGETHER);
     } else {

@@ -1,5 +1,6 @@
 //! Causeway's own chores. `cargo xtask` without arguments lists them.
 
+mod bench;
 mod conformance;
 mod faults;
 mod fuzz;
@@ -37,6 +38,12 @@ enum Task {
         #[arg(long, value_name = "NAME", conflicts_with = "report")]
         only: Vec<String>,
     },
+    /// Apply many bindings at once, and count what it takes until they are at rest: calls and ratios, not seconds.
+    Bench {
+        /// How many. AWS lets twenty calls a second through: a thousand take a quarter of an hour.
+        #[arg(long, default_value_t = 1_000)]
+        bindings: u32,
+    },
     /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
     Faults {
         /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
@@ -51,6 +58,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Gen { check } => generate::run(check),
+        Task::Bench { bindings } => bench::run(bindings),
         Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
         Task::Faults { only, quick } => faults::run(&only, quick),

@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::Instant;
 
 use crate::clients::http::{HttpOptions, HttpSetupError};
-use crate::clients::{Call, CallObserver, Service};
+use crate::clients::{Call, CallObserver, Service, Slowed};
 
 /// Calls a second that one set of clients may make (contract aws 1.9). Zero: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,7 @@ struct Watch {
     observer: Arc<dyn CallObserver>,
     sso_admin: Option<DefaultDirectRateLimiter>,
     identity_store: Option<DefaultDirectRateLimiter>,
+    slowed: Slowed,
 }
 
 impl Connection {
@@ -62,13 +63,15 @@ impl Connection {
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .tls_context(tls)
             .build_https();
-        Ok(Self { client, options, watch: Arc::new(Watch::new(rates, observer)) })
+        let slowed = options.slowed.clone();
+        Ok(Self { client, options, watch: Arc::new(Watch::new(rates, observer, slowed)) })
     }
 
     /// The same connections with a budget of its own, for another identity.
     #[must_use]
     pub fn with_budget(&self, rates: Rates) -> Self {
-        let watch = Arc::new(Watch::new(rates, self.watch.observer.clone()));
+        let watch = Watch::new(rates, self.watch.observer.clone(), self.options.slowed.clone());
+        let watch = Arc::new(watch);
         Self { client: self.client.clone(), options: self.options.clone(), watch }
     }
 
@@ -91,9 +94,14 @@ impl HttpClient for Connection {
 }
 
 impl Watch {
-    fn new(rates: Rates, observer: Arc<dyn CallObserver>) -> Self {
+    fn new(rates: Rates, observer: Arc<dyn CallObserver>, slowed: Slowed) -> Self {
         let limiter = |rate| NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-        Self { observer, sso_admin: limiter(rates.sso_admin), identity_store: limiter(rates.identity_store) }
+        Self {
+            observer,
+            sso_admin: limiter(rates.sso_admin),
+            identity_store: limiter(rates.identity_store),
+            slowed,
+        }
     }
 
     async fn budget(&self, service: Service) {
@@ -102,7 +110,10 @@ impl Watch {
             Service::IdentityStore => &self.identity_store,
             _ => &None,
         };
-        if let Some(limiter) = limiter {
+        if let Some(limiter) = limiter
+            && limiter.check().is_err()
+        {
+            self.slowed.note();
             limiter.until_ready().await;
         }
     }

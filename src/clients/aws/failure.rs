@@ -6,13 +6,15 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 
 use crate::clients::http::{bounded, seconds_to_wait};
-use crate::clients::{CloudError, CloudErrorKind, Service};
+use crate::clients::{CloudError, CloudErrorKind, Service, Slowed};
 
 /// Classifies a failed SDK call (contract aws 14; go by code, not by status).
 pub fn cloud_error<E>(
@@ -78,6 +80,56 @@ struct Said<'a> {
     body: Value,
 }
 
+/// Whether a code asks to slow down.
+fn is_throttle(code: &str) -> bool {
+    matches!(
+        code,
+        "ThrottlingException"
+            | "Throttling"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "SlowDown"
+            | "ThrottledException"
+            | "RequestThrottledException"
+    )
+}
+
+/// Code and message of a refusal, before the SDK has read it.
+pub(super) fn said(response: &HttpResponse) -> (String, String) {
+    let body = response.body().bytes().unwrap_or_default();
+    if let Ok(body) = serde_json::from_slice::<Value>(body) {
+        let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let code = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
+        return (code, text("message") + &text("Message"));
+    }
+    // STS speaks XML, when one session is the way to another.
+    let text = String::from_utf8_lossy(body);
+    let element = |name: &str| {
+        let inner = text.split_once(&format!("<{name}>"))?.1;
+        Some(inner.split('<').next().unwrap_or_default().to_owned())
+    };
+    (element("Code").unwrap_or_default(), element("Message").unwrap_or_default())
+}
+
+/// Notes when AWS asks to slow down. It leaves to others what follows from that.
+#[derive(Clone, Debug)]
+pub(super) struct NotesThrottles(pub(super) Slowed);
+
+impl ClassifyRetry for NotesThrottles {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let failed = context.output_or_error().is_some_and(|result| result.is_err());
+        let throttles = |r: &HttpResponse| r.status().as_u16() == 429 || is_throttle(&said(r).0);
+        if failed && context.response().is_some_and(throttles) {
+            self.0.note();
+        }
+        RetryAction::NoActionIndicated
+    }
+
+    fn name(&self) -> &'static str {
+        "NotesThrottles"
+    }
+}
+
 impl Said<'_> {
     /// `Reason` of KMS trouble (contract aws 1.3, 2.3, 13.1): the key, neither permission nor absence.
     fn kms(&self) -> Option<&str> {
@@ -94,13 +146,7 @@ impl Said<'_> {
             None => {}
         }
         match self.code {
-            "ThrottlingException"
-            | "Throttling"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "SlowDown"
-            | "ThrottledException"
-            | "RequestThrottledException" => throttled(),
+            code if is_throttle(code) => throttled(),
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "ExpiredTokenException"

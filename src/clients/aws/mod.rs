@@ -28,6 +28,7 @@ use aws_types::SdkConfig;
 use aws_types::sdk_config::StalledStreamProtectionConfig;
 
 pub use connection::{Connection, Rates};
+use failure::NotesThrottles;
 pub use failure::cloud_error;
 use reads_only::ReadsOnly;
 use sessions::{RenewsEnded, Sessions};
@@ -101,26 +102,31 @@ impl AwsClients {
         connection: Connection,
     ) -> Self {
         let sessions = Sessions::new(connection.options().total);
+        let notes = NotesThrottles(connection.options().slowed.clone());
         let config = sign_in(region, login.into(), endpoint, connection, &sessions).await;
         let once = SharedInterceptor::new(ReadsOnly);
         let renews = SharedRetryClassifier::new(RenewsEnded(sessions));
+        let notes = SharedRetryClassifier::new(notes);
         Self {
             ssoadmin: aws_sdk_ssoadmin::Client::from_conf(
                 aws_sdk_ssoadmin::config::Builder::from(&config)
                     .interceptor(once.clone())
                     .retry_classifier(renews.clone())
+                    .retry_classifier(notes.clone())
                     .build(),
             ),
             identitystore: aws_sdk_identitystore::Client::from_conf(
                 aws_sdk_identitystore::config::Builder::from(&config)
                     .interceptor(once.clone())
                     .retry_classifier(renews.clone())
+                    .retry_classifier(notes.clone())
                     .build(),
             ),
             organizations: aws_sdk_organizations::Client::from_conf(
                 aws_sdk_organizations::config::Builder::from(&config)
                     .interceptor(once)
                     .retry_classifier(renews)
+                    .retry_classifier(notes)
                     .build(),
             ),
             identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),

@@ -12,8 +12,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
-use serde_json::Value;
 use tokio::time::Instant;
+
+use super::failure::said;
 
 /// A session is renewed this long before it ends, give or take: a call that is under way then still has it.
 const SKEW: Duration = Duration::from_secs(300);
@@ -93,23 +94,7 @@ fn has_ended(response: &HttpResponse) -> bool {
     if !matches!(response.status().as_u16(), 400 | 401 | 403) {
         return false;
     }
-    let body = response.body().bytes().unwrap_or_default();
-    let (code, message) = match serde_json::from_slice::<Value>(body) {
-        Ok(body) => {
-            let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let code = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
-            (code, text("message") + &text("Message"))
-        }
-        // STS speaks XML, when one session is the way to another.
-        Err(_) => {
-            let text = String::from_utf8_lossy(body);
-            let element = |name: &str| {
-                let inner = text.split_once(&format!("<{name}>"))?.1;
-                Some(inner.split('<').next().unwrap_or_default().to_owned())
-            };
-            (element("Code").unwrap_or_default(), element("Message").unwrap_or_default())
-        }
-    };
+    let (code, message) = said(response);
     match code.as_str() {
         "ExpiredToken" | "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId" => {
             true

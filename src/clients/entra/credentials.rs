@@ -20,10 +20,10 @@ use tokio::sync::RwLock;
 use tokio::time::Instant;
 use url::Url;
 
-use super::failure;
+use super::{GraphOptions, failure};
 use crate::clients::http::{exchange, no_answer, pause};
 use crate::clients::identity_token::IdentityTokens;
-use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service};
+use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, Slowed};
 use crate::secret::Sensitive;
 
 /// Name of the operation that fetches a token.
@@ -103,6 +103,7 @@ pub(super) struct Tokens {
     authority: Url,
     scope: String,
     transport: Arc<Endpoint>,
+    slowed: Slowed,
     current: RwLock<Current>,
 }
 
@@ -126,13 +127,13 @@ impl std::fmt::Debug for Tokens {
 impl Tokens {
     pub(super) fn new(
         identity: Identity,
-        authority: &Url,
-        graph: &Url,
+        options: &GraphOptions,
         client: reqwest::Client,
         observer: Arc<dyn CallObserver>,
     ) -> Result<Self, CredentialError> {
         let transport = Arc::new(Endpoint { client, observer });
         let shown = Shown::default();
+        let GraphOptions { graph, authority, slowed, .. } = options;
         let credential = credential(&identity, &shown, authority, &transport)?;
         Ok(Self {
             identity,
@@ -141,6 +142,7 @@ impl Tokens {
             // Every cloud's Graph is its own audience (contract Graph 8.1).
             scope: format!("{}/.default", graph.origin().ascii_serialization()),
             transport,
+            slowed: slowed.clone(),
             current: RwLock::new(Current { credential, generation: 0, since: Instant::now() }),
         })
     }
@@ -157,6 +159,9 @@ impl Tokens {
                 Err(error) => {
                     done += 1;
                     let error = self.refused(classify(&error).of_credentials()).await;
+                    if error.is_throttle() {
+                        self.slowed.note();
+                    }
                     match pause(&error, done) {
                         Some(wait) if done < TRIES => tokio::time::sleep(wait).await,
                         _ => return Err(error),

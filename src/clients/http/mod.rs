@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 pub(crate) use backoff::pause;
 
-use super::{Call, CallObserver, CloudError, CloudErrorKind, Service};
+use super::{Call, CallObserver, CloudError, CloudErrorKind, Service, Slowed};
 
 /// Longest text of a service that is passed on.
 const MAX_MESSAGE: usize = 300;
@@ -29,6 +29,8 @@ pub struct HttpOptions {
     pub attempt: Duration,
     /// One operation with all its tries and the delays between them.
     pub total: Duration,
+    /// Where the clients note that they were asked to slow down.
+    pub slowed: Slowed,
 }
 
 impl HttpOptions {
@@ -41,6 +43,7 @@ impl HttpOptions {
             connect: attempt.min(Duration::from_secs(5)),
             attempt,
             total: (reconcile * 2 / 3).max(attempt),
+            slowed: Slowed::default(),
         }
     }
 }

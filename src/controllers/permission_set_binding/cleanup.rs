@@ -132,7 +132,7 @@ async fn pass(
     let resolved = resolve(federation, context).await?;
     let instance = &resolved.instance;
     let owner = owner(object, context);
-    let time = Deadlines::new(context.settings.timing.reconcile, true);
+    let time = Deadlines::new(context.settings.timing.reconcile, true, context.clouds.slowed());
     let work = Work { object, instance, owner: &owner, names: ledger.names(), time };
 
     // What the ledger knows goes first: whatever is wrong with the set, or cannot be read of it.
@@ -207,17 +207,17 @@ impl Work<'_> {
         const DOING: &str = "look at what runs in AWS";
         let instance = self.instance;
         // What cannot be read holds up no removal, only the end.
-        let settled = read_in_time(self.time.of(By::Running), DOING, instance.settle()).await;
+        let settled = read_in_time(&self.time.of(By::Running), DOING, instance.settle()).await;
         let mut unsettled = settled.err();
         let verbs: BTreeSet<Verb> = [Verb::Create, Verb::Delete].into();
         if instance.must_learn(&verbs) {
-            let learnt = read_in_time(self.time.of(By::Set), DOING, instance.learn(&verbs)).await;
+            let learnt = read_in_time(&self.time.of(By::Set), DOING, instance.learn(&verbs)).await;
             unsettled = unsettled.or_else(|| learnt.err());
         }
         let principals: BTreeSet<PrincipalId> = ours.iter().map(|g| g.principal.clone()).collect();
         let accounts: BTreeSet<String> = ours.iter().map(|g| g.account.clone()).collect();
         let until = self.time.of(By::Assignments);
-        let assigned = instance.assigned(arn, &principals, &accounts, until).await;
+        let assigned = instance.assigned(arn, &principals, &accounts, &until).await;
         let rests =
             |(g, f): (&Grant, &FailedWork)| (f.verb == Verb::Delete).then(|| (g.clone(), f.rest.is_zero()));
         let plan = plan_assignments(&Facts {

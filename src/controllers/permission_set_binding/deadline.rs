@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clients::CloudError;
+use crate::clients::{CloudError, Due, Late, Slowed};
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
@@ -26,46 +26,42 @@ pub enum By {
 }
 
 /// The deadlines of one pass.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Deadlines {
     began: Instant,
     whole: Duration,
     hurried: bool,
+    slowed: Slowed,
 }
 
 impl Deadlines {
     /// From now on. Where nothing can have to be removed (`hurried` is false), each reading has the whole pass.
     #[must_use]
-    pub fn new(whole: Duration, hurried: bool) -> Self {
-        Self { began: Instant::now(), whole, hurried }
+    pub fn new(whole: Duration, hurried: bool, slowed: Slowed) -> Self {
+        Self { began: Instant::now(), whole, hurried, slowed }
     }
 
     /// The moment by which a reading ends.
     #[must_use]
-    pub fn of(&self, by: By) -> Instant {
+    pub fn of(&self, by: By) -> Due {
         let percent = if self.hurried { by as u32 } else { 100 };
-        self.began + self.whole * percent / 100
+        Due::after(self.began, self.whole * percent / 100, self.slowed.clone())
     }
 }
 
 /// What a reading came to, in time: its problem too, or that it took too long.
-pub fn in_time<T, F>(
-    until: Instant,
-    doing: &str,
-    reading: F,
-) -> impl Future<Output = Result<T, Problem>> + Send
+pub fn in_time<T, F>(until: &Due, doing: &str, reading: F) -> impl Future<Output = Result<T, Problem>> + Send
 where
     T: Send,
     F: Future<Output = Result<T, Problem>> + Send,
 {
-    // Readings are large, and there are many of them in a pass.
-    let reading = Box::pin(reading);
-    async move { tokio::time::timeout_at(until, reading).await.unwrap_or_else(|_| Err(late(doing))) }
+    let meeting = until.meet(reading);
+    async move { meeting.await.unwrap_or_else(|why| Err(late(doing, why))) }
 }
 
 /// The same for what a cloud answers.
 pub fn read_in_time<T, F>(
-    until: Instant,
+    until: &Due,
     doing: &str,
     reading: F,
 ) -> impl Future<Output = Result<T, Problem>> + Send
@@ -78,9 +74,17 @@ where
 
 /// A reading took too long.
 #[must_use]
-pub fn late(doing: &str) -> Problem {
-    let message = format!("could not {doing}: no answer came in time; trying again");
-    Problem::new(Class::Transient, Reason::CloudUnavailable, message)
+pub fn late(doing: &str, why: Late) -> Problem {
+    match why {
+        Late::Silent => {
+            let message = format!("could not {doing}: no answer came in time; trying again");
+            Problem::new(Class::Transient, Reason::CloudUnavailable, message)
+        }
+        Late::Slowed => {
+            let message = format!("a cloud throttles calls; waiting to {doing}");
+            Problem::new(Class::Throttled, Reason::ProgressingWithRetry, message)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -90,15 +94,19 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_answer_leaves_time_for_the_rest() {
         let whole = Duration::from_millis(500);
-        let deadlines = Deadlines::new(whole, true);
-        let never = std::future::pending::<Result<(), Problem>>();
-        let problem = in_time(deadlines.of(By::Running), "look", never).await.unwrap_err();
+        let slowed = Slowed::default();
+        let deadlines = Deadlines::new(whole, true, slowed.clone());
+        let never = || std::future::pending::<Result<(), Problem>>();
+        let problem = in_time(&deadlines.of(By::Running), "look", never()).await.unwrap_err();
         assert_eq!(problem.class, Class::Transient);
+        slowed.note();
+        let problem = in_time(&deadlines.of(By::Running), "look", never()).await.unwrap_err();
+        assert_eq!(problem.class, Class::Throttled, "a delay, never a condition");
         assert!(deadlines.began.elapsed() >= whole / 5);
         let order = [By::Running, By::Set, By::Principals, By::Accounts, By::Assignments, By::Past];
-        assert!(order.windows(2).all(|pair| deadlines.of(pair[0]) < deadlines.of(pair[1])));
-        assert!(deadlines.of(By::Past) < deadlines.began + whole);
+        assert!(order.windows(2).all(|pair| deadlines.of(pair[0]).at() < deadlines.of(pair[1]).at()));
+        assert!(deadlines.of(By::Past).at() < deadlines.began + whole);
         let calm = Deadlines { hurried: false, ..deadlines };
-        assert_eq!(calm.of(By::Running), calm.began + whole);
+        assert_eq!(calm.of(By::Running).at(), calm.began + whole);
     }
 }

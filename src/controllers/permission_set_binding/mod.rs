@@ -127,12 +127,13 @@ async fn pass(
         Some((problem, spared)) => Goal { set: Err(problem), removals_only: true, spared },
     };
     let instance = &resolved.instance;
-    let time = Deadlines::new(context.settings.timing.reconcile, !ledger.grants.is_empty());
+    let timing = &context.settings.timing;
+    let time = Deadlines::new(timing.reconcile, !ledger.grants.is_empty(), context.clouds.slowed());
     let looked = look_anew_if_asked(object, &ledger, instance);
     // Somebody who is reading may not let go in time.
-    let _ = tokio::time::timeout_at(time.of(By::Running), looked).await;
+    let _ = time.of(By::Running).meet(looked).await;
 
-    let mut observed = observe::observe(object, goal, &resolved, ledger, time, context).await?;
+    let mut observed = observe::observe(object, goal, &resolved, ledger, &time, context).await?;
     let plan =
         plan::plan(&observed.set.steps, &observed.set.to_provision(), &observed.plan, &observed.names());
     let (applied, shown) = match watcher {
@@ -146,7 +147,7 @@ async fn pass(
         }
     };
     if !applied.did_something() {
-        others::look(&mut observed, instance, time).await;
+        others::look(object, &mut observed, instance, &time).await;
     }
     Ok(outcome(object, &observed, &applied, shown, context))
 }

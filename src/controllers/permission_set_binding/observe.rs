@@ -91,11 +91,11 @@ pub async fn observe(
     goal: Goal,
     resolved: &Resolved,
     ledger: Ledger,
-    time: Deadlines,
+    time: &Deadlines,
     context: &Context,
 ) -> Result<Observed, Problem> {
     let instance = &resolved.instance;
-    let work = read_in_time(time.of(By::Running), "look at what runs in AWS", instance.settle()).await.err();
+    let work = read_in_time(&time.of(By::Running), "look at what runs in AWS", instance.settle()).await.err();
 
     let named = desired::accounts(object);
     let lost = ledger.set_arn.is_none();
@@ -107,13 +107,13 @@ pub async fn observe(
     };
     let mut directory = Directory::new(context, &resolved.federation);
     let until = time.of(By::Principals);
-    let mut subjects = principals::standings(object, &ledger, instance, &mut directory, until).await;
+    let mut subjects = principals::standings(object, &ledger, instance, &mut directory, &until).await;
     let accounts = account_side(named, resolved, time).await;
     let places: BTreeSet<String> =
         accounts.named.iter().cloned().chain(ledger.grants.iter().map(|g| g.account.clone())).collect();
     if let Some(arn) = set.arn.as_ref().filter(|_| lost && set.marked) {
         let weighed = evidence::weigh(object, subjects, arn, &places, instance);
-        (subjects, ledger.unproven) = in_time(time.of(By::Assignments), evidence::DOING, weighed).await?;
+        (subjects, ledger.unproven) = in_time(&time.of(By::Assignments), evidence::DOING, weighed).await?;
     }
 
     let (overdue, _) = instance.waited(&owner(object, context));
@@ -152,7 +152,7 @@ async fn read_set(
     resolved: &Resolved,
     ledger: &Ledger,
     named: &BTreeSet<String>,
-    time: Deadlines,
+    time: &Deadlines,
 ) -> SetSide {
     let wanted = match wanted {
         Ok(wanted) => wanted,
@@ -161,9 +161,8 @@ async fn read_set(
     let guard = resolve::guard(&resolved.federation, named).err();
     let hint = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
     let reading = SetSide::read(&wanted, &resolved.instance, ledger, hint.as_deref(), guard);
-    tokio::time::timeout_at(time.of(By::Set), reading)
-        .await
-        .unwrap_or_else(|_| SetSide::closed(ledger, late("read the permission set")))
+    let read = time.of(By::Set).meet(reading).await;
+    read.unwrap_or_else(|why| SetSide::closed(ledger, late("read the permission set", why)))
 }
 
 /// Everybody whose assignments must be read.
@@ -184,10 +183,10 @@ fn wanted_grants(subjects: &[Subject], accounts: &AccountSide) -> BTreeSet<Grant
         .collect()
 }
 
-async fn account_side(named: BTreeSet<String>, resolved: &Resolved, time: Deadlines) -> AccountSide {
+async fn account_side(named: BTreeSet<String>, resolved: &Resolved, time: &Deadlines) -> AccountSide {
     let mut side = AccountSide { named, ..AccountSide::default() };
     let reading = resolved.instance.accounts();
-    match read_in_time(time.of(By::Accounts), "list the organization's accounts", reading).await {
+    match read_in_time(&time.of(By::Accounts), "list the organization's accounts", reading).await {
         Ok(known) => {
             for account in &side.named {
                 match known.get(account) {
@@ -222,11 +221,11 @@ impl Observed {
         instance: &Instance,
         concerned: &BTreeSet<PrincipalId>,
         places: &BTreeSet<String>,
-        time: Deadlines,
+        time: &Deadlines,
     ) {
         const DOING: &str = "look at what AWS did a moment ago";
         if let Some(arn) = self.set.arn.clone() {
-            self.assigned = instance.assigned(&arn, concerned, places, time.of(By::Assignments)).await;
+            self.assigned = instance.assigned(&arn, concerned, places, &time.of(By::Assignments)).await;
         }
         self.plan = plan_assignments(&self.facts());
         let verbs = self.verbs();
@@ -235,11 +234,11 @@ impl Observed {
         }
         // Something is to be done for the first time since the start: it may have been done just before it. What
         // could not be learnt may not begin; the rest goes on.
-        if let Err(problem) = read_in_time(time.of(By::Past), DOING, instance.learn(&verbs)).await {
+        if let Err(problem) = read_in_time(&time.of(By::Past), DOING, instance.learn(&verbs)).await {
             self.work.get_or_insert(problem);
         }
         if let Some(arn) = self.set.arn.clone() {
-            self.assigned = instance.assigned(&arn, concerned, places, time.of(By::Past)).await;
+            self.assigned = instance.assigned(&arn, concerned, places, &time.of(By::Past)).await;
             self.set.recall(instance);
         }
         self.plan = plan_assignments(&self.facts());

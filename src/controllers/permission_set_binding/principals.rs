@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use tokio::time::Instant;
 
 use super::commands;
 use super::deadline::{in_time, late};
@@ -16,6 +15,7 @@ use crate::api::v1alpha1::{BoundPrincipal, OnRecreate, PermissionSetBinding};
 use crate::api::{Group, Principal, User};
 use crate::clients::aws::assignments::{PrincipalId, PrincipalKind};
 use crate::clients::aws::identity_store::{StoredExternalId, StoredPrincipal};
+use crate::clients::{Due, Late};
 use crate::engine::Instance;
 use crate::engine::plan_assignments::Grant;
 use crate::problem::{Class, Problem};
@@ -80,7 +80,7 @@ pub async fn standings(
     ledger: &Ledger,
     instance: &Instance,
     directory: &mut Directory<'_>,
-    until: Instant,
+    until: &Due,
 ) -> Vec<Subject> {
     let approved = approved(object);
     let mut subjects: Vec<Subject> = Vec::new();
@@ -159,7 +159,7 @@ fn subject(ledger: &Ledger, bound: &BoundPrincipal, principal: &Principal, name:
         vouched: bound.on_recreate == OnRecreate::Rebind,
         absent: false,
         pinned: pinned(ledger, principal),
-        standing: Standing::Unknown(late(STORE)),
+        standing: Standing::Unknown(late(STORE, Late::Silent)),
         name,
     }
 }
