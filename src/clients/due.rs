@@ -34,7 +34,6 @@ pub enum Late {
 /// A moment by which an answer is needed.
 #[derive(Clone, Debug)]
 pub struct Due {
-    began: Instant,
     at: Instant,
     slowed: Slowed,
 }
@@ -43,7 +42,7 @@ impl Due {
     /// Due `after` a beginning.
     #[must_use]
     pub fn after(began: Instant, after: Duration, slowed: Slowed) -> Self {
-        Self { began, at: began + after, slowed }
+        Self { at: began + after, slowed }
     }
 
     /// The moment.
@@ -52,13 +51,8 @@ impl Due {
         self.at
     }
 
-    /// Why what is not there by now did not come.
-    #[must_use]
-    pub fn late(&self) -> Late {
-        if self.slowed.since(self.began) { Late::Slowed } else { Late::Silent }
-    }
-
-    /// What it came to in time.
+    /// What it came to in time. Who was asked to slow down meanwhile, by whichever cloud, was not left without an
+    /// answer: when nobody is any more, silence shows.
     ///
     /// # Errors
     /// It did not come in time.
@@ -68,7 +62,11 @@ impl Due {
     ) -> impl Future<Output = Result<T, Late>> + Send {
         // Readings are large, and there are many of them in a pass.
         let reading = Box::pin(reading);
-        async move { tokio::time::timeout_at(self.at, reading).await.map_err(|_| self.late()) }
+        async move {
+            let began = Instant::now();
+            let late = |_| if self.slowed.since(began) { Late::Slowed } else { Late::Silent };
+            tokio::time::timeout_at(self.at, reading).await.map_err(late)
+        }
     }
 }
 
@@ -84,7 +82,11 @@ mod tests {
         let due = Due::after(Instant::now(), Duration::from_millis(20), slowed.clone());
         assert_eq!(due.meet(async { 7 }).await, Ok(7));
         assert_eq!(due.meet(std::future::pending::<()>()).await, Err(Late::Silent), "that was before");
-        slowed.clone().note();
-        assert_eq!(due.meet(std::future::pending::<()>()).await, Err(Late::Slowed));
+        let due = Due::after(Instant::now(), Duration::from_millis(20), slowed.clone());
+        let asked = async {
+            slowed.clone().note();
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(due.meet(asked).await, Err(Late::Slowed));
     }
 }

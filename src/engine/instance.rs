@@ -74,7 +74,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     names: Mutex<BTreeMap<String, String>>,
-    listing: tokio::sync::Mutex<()>,
+    pub listing: Kept<Vec<String>>,
+    naming: tokio::sync::Mutex<()>,
     /// Sets by name, and which parts of them were read.
     pub sets: Mutex<BTreeMap<String, (ObservedSet, Parts, Timestamp)>>,
     /// Out-of-date accounts by set.
@@ -111,7 +112,7 @@ pub(super) struct Parts {
 
 /// One complete reading, kept for a short while; many who ask at once read it once.
 #[derive(Debug)]
-struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
+pub(super) struct Kept<T>(tokio::sync::Mutex<Option<(Timestamp, Arc<T>)>>);
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
@@ -133,6 +134,11 @@ impl<T> Kept<T> {
         let value = Arc::new(read.await?);
         *kept = Some((clock.now(), Arc::clone(&value)));
         Ok(value)
+    }
+
+    /// Whoever asks next reads anew.
+    pub(super) async fn forget(&self) {
+        *self.0.lock().await = None;
     }
 }
 
@@ -257,7 +263,8 @@ impl Instance {
     }
 
     /// The permission set of that name. `hint` is an ARN that it may have: names never change, so a set that is
-    /// there and has the name is the one.
+    /// there and has the name is the one. That there is none may have been read a short while ago: AWS refuses to make
+    /// a second one.
     ///
     /// # Errors
     /// The classified failure: a set that could not be looked for is not a set that does not exist.
@@ -283,17 +290,17 @@ impl Instance {
             }
         }
         // One at a time: the next one finds the names that this one reads.
-        let _turn = self.reads.listing.lock().await;
-        let arns = self.sso.list_permission_sets().await?;
-        locked(&self.reads.names).retain(|arn, _| arns.contains(arn));
-        for arn in arns {
-            let known = locked(&self.reads.names).get(&arn).cloned();
+        let _turn = self.reads.naming.lock().await;
+        let listing = self.sso.list_permission_sets();
+        let arns = self.reads.listing.get(&self.shared.clock, self.shared.keep(), listing).await?;
+        for arn in arns.iter() {
+            let known = locked(&self.reads.names).get(arn).cloned();
             if known.as_deref().is_some_and(|known| known != name) {
                 continue;
             }
-            match self.sso.describe_permission_set(&arn).await {
+            match self.sso.describe_permission_set(arn).await {
                 Ok(set) => {
-                    locked(&self.reads.names).insert(arn, set.name.clone());
+                    locked(&self.reads.names).insert(arn.clone(), set.name.clone());
                     if set.name == name {
                         return Ok(Some(set));
                     }
@@ -306,6 +313,19 @@ impl Instance {
         let mut memory = locked(&self.shared.memory);
         memory.created.retain(|_, (_, at)| !older(*at, grace, now));
         Ok(memory.created.get(name).map(|(set, _)| set.clone()))
+    }
+
+    /// The same, as it is now.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn find_set_anew(
+        &self,
+        name: &str,
+        hint: Option<&str>,
+    ) -> Result<Option<PermissionSet>, CloudError> {
+        self.reads.listing.forget().await;
+        self.find_set(name, hint).await
     }
 
     /// The assignments of a permission set that concern the given principals, as AWS shows them. Principals whose
@@ -470,8 +490,9 @@ impl Instance {
         locked(&self.reads.surveys).clear();
         locked(&self.shared.memory).searched.clear();
         self.reads.pairs_only.store(false, Ordering::Relaxed);
-        *self.reads.groups.0.lock().await = None;
-        *self.reads.accounts.0.lock().await = None;
+        self.reads.listing.forget().await;
+        self.reads.groups.forget().await;
+        self.reads.accounts.forget().await;
     }
 }
 

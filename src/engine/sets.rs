@@ -113,6 +113,10 @@ impl Instance {
                 let written = self.sso.create_permission_set(name, settings, tags).await;
                 let call = written.as_ref().ok().and_then(|(_, call)| call.clone());
                 attempt.ended(&written, call.as_deref());
+                if written.is_err() {
+                    // It may be there for all that, or somebody else's.
+                    self.reads.listing.forget().await;
+                }
                 let (set, _) = written?;
                 locked(&self.shared.memory).created.insert(name.clone(), (set.clone(), self.now()));
                 // As we asked for it: what the answer leaves out is there all the same.

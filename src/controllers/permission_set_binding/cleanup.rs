@@ -143,7 +143,7 @@ async fn pass(
     }
     let name = &object.spec.permission_set.name;
     let hint = recorded.or_else(|| ledger.set_arn.clone());
-    let found = instance.find_set(name, hint.as_deref()).await;
+    let found = instance.find_set_anew(name, hint.as_deref()).await;
     let Some(set) = found.map_err(|e| Problem::from_cloud(e, "look for the permission set"))? else {
         // Its assignments went with it.
         return Ok(Stage::Done);

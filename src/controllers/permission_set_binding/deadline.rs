@@ -99,8 +99,11 @@ mod tests {
         let never = || std::future::pending::<Result<(), Problem>>();
         let problem = in_time(&deadlines.of(By::Running), "look", never()).await.unwrap_err();
         assert_eq!(problem.class, Class::Transient);
-        slowed.note();
-        let problem = in_time(&deadlines.of(By::Running), "look", never()).await.unwrap_err();
+        let asked = async {
+            slowed.note();
+            never().await
+        };
+        let problem = in_time(&deadlines.of(By::Set), "look", asked).await.unwrap_err();
         assert_eq!(problem.class, Class::Throttled, "a delay, never a condition");
         assert!(deadlines.began.elapsed() >= whole / 5);
         let order = [By::Running, By::Set, By::Principals, By::Accounts, By::Assignments, By::Past];
