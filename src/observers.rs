@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clients::{Call, CallObserver};
+use crate::clients::{Call, CallObserver, Service};
 
 /// Observers in order: the last one to be asked before a call is the first to hear of its end.
 #[derive(Debug)]
@@ -28,6 +28,12 @@ impl CallObserver for Chain {
     async fn after(&self, call: &Call, status: u16, elapsed: Duration) {
         for observer in self.0.iter().rev() {
             observer.after(call, status, elapsed).await;
+        }
+    }
+
+    fn throttled(&self, service: Service) {
+        for observer in &self.0 {
+            observer.throttled(service);
         }
     }
 }

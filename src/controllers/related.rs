@@ -1,6 +1,6 @@
 //! Who is woken by whose change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -103,6 +103,8 @@ fn wake_if_deleting(stores: &Stores, namespace: &str, federation: &str) {
 pub(super) struct Changes {
     versions: HashMap<(String, String), (Option<String>, Option<String>)>,
     listed: bool,
+    /// Named by the list that is being read.
+    named: HashSet<(String, String)>,
 }
 
 /// A real change.
@@ -119,6 +121,9 @@ impl Changes {
         match event {
             watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
                 let version = (object.meta().uid.clone(), object.meta().resource_version.clone());
+                if matches!(event, watcher::Event::InitApply(_)) {
+                    self.named.insert(key(object));
+                }
                 let known = self.versions.insert(key(object), version.clone());
                 (self.listed && known != Some(version)).then_some(Change::Changed(object))
             }
@@ -126,9 +131,15 @@ impl Changes {
                 self.versions.remove(&key(object));
                 Some(Change::Gone(object))
             }
-            watcher::Event::Init => None,
+            watcher::Event::Init => {
+                self.named.clear();
+                None
+            }
             watcher::Event::InitDone => {
                 self.listed = true;
+                // What went while nobody watched.
+                let named = std::mem::take(&mut self.named);
+                self.versions.retain(|key, _| named.contains(key));
                 None
             }
         }

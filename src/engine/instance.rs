@@ -1,8 +1,9 @@
 //! One Identity Center instance: what is known of it, and the only hands that change it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,13 +11,13 @@ use jiff::Timestamp;
 use super::patience::Patience;
 use super::plan_set::ObservedSet;
 use super::tracker::{Target, Tracker, Verb, older};
-use crate::clients::aws::AwsClients;
 use crate::clients::aws::assignments::{Assignment, PrincipalId};
 use crate::clients::aws::identity_store::{IdentityStore, StoredPrincipal};
 use crate::clients::aws::organization::Organization;
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::aws::sso_admin::SsoAdmin;
-use crate::clients::{CloudError, CloudErrorKind, Due, Late, Service};
+use crate::clients::aws::{AwsClients, Budget};
+use crate::clients::{CloudError, CloudErrorKind, Due, Late, Service, Slowed};
 use crate::clock::Clock;
 use crate::settings::{Limits, Timing};
 
@@ -31,13 +32,17 @@ pub struct Instance {
     organization: Organization,
     pub(super) shared: Arc<Shared>,
     pub(super) reads: Arc<Reads>,
+    slowed: Slowed,
 }
 
 /// The readings of so many identities are kept; an instance is rarely seen through more than one.
-const MOST_IDENTITIES: usize = 16;
+const MOST_IDENTITIES: usize = 64;
 
 /// Assignments, and when they were asked for.
 pub(super) type Reading = (Timestamp, Arc<Vec<Assignment>>);
+
+/// A role that may not read assignments by principal is asked again after so long.
+const DENIED_FOR: Duration = Duration::from_secs(600);
 
 /// What was read about some principals.
 #[derive(Debug, Default)]
@@ -67,6 +72,8 @@ pub(super) struct Shared {
     pub memory: Mutex<Memory>,
     patience: Mutex<Patience>,
     reads: Mutex<HashMap<(u64, String), Arc<Reads>>>,
+    /// What the calls of all identities are counted against.
+    budget: OnceLock<Budget>,
 }
 
 /// What was read, kept for a short while for everybody with the same credentials: what one identity may read is not
@@ -74,7 +81,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     names: Mutex<BTreeMap<String, String>>,
-    pub listing: Kept<Vec<String>>,
+    pub listing: Kept<BTreeSet<String>>,
     naming: tokio::sync::Mutex<()>,
     /// Sets by name, and which parts of them were read.
     pub sets: Mutex<BTreeMap<String, (ObservedSet, Parts, Timestamp)>>,
@@ -88,8 +95,8 @@ pub(super) struct Reads {
     by_pair: Mutex<HashMap<(String, String), Reading>>,
     /// What others have, by set.
     pub surveys: Mutex<BTreeMap<String, super::survey::Survey>>,
-    /// Reading by principal is for the management account (contract aws 1.6): denied once, not asked again.
-    pairs_only: AtomicBool,
+    /// Reading by principal is for the management account (contract aws 1.6): when it was denied.
+    pairs_only: Mutex<Option<Timestamp>>,
 }
 
 /// What we did and what readings may not show yet.
@@ -157,6 +164,7 @@ impl Shared {
             memory: Mutex::default(),
             patience: Mutex::default(),
             reads: Mutex::default(),
+            budget: OnceLock::new(),
         }
     }
 
@@ -197,17 +205,26 @@ impl Shared {
 
 impl Instance {
     pub(super) fn new(arn: &str, store_id: &str, clients: &AwsClients, shared: Arc<Shared>) -> Self {
+        // AWS counts what comes to an instance, whoever calls (contract aws 1.9).
+        clients.budget.join(shared.budget.get_or_init(|| clients.budget.clone()));
         Self {
             sso: SsoAdmin::new(clients.ssoadmin.clone(), arn),
             store: IdentityStore::new(clients.identitystore.clone(), store_id),
             organization: Organization::new(clients.organizations.clone()),
             reads: shared.reads_of(clients.identity, store_id),
+            slowed: clients.slowed.clone(),
             shared,
         }
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// When AWS last asked the identity that it is seen through to slow down.
+    #[must_use]
+    pub const fn slowed(&self) -> &Slowed {
+        &self.slowed
     }
 
     /// The identity store, for single look-ups.
@@ -292,7 +309,9 @@ impl Instance {
         // One at a time: the next one finds the names that this one reads.
         let _turn = self.reads.naming.lock().await;
         let listing = self.sso.list_permission_sets();
+        let listing = Box::pin(async { Ok(listing.await?.into_iter().collect()) });
         let arns = self.reads.listing.get(&self.shared.clock, self.shared.keep(), listing).await?;
+        locked(&self.reads.names).retain(|arn, _| arns.contains(arn));
         for arn in arns.iter() {
             let known = locked(&self.reads.names).get(arn).cloned();
             if known.as_deref().is_some_and(|known| known != name) {
@@ -385,7 +404,8 @@ impl Instance {
         principal: &PrincipalId,
         after: Option<Timestamp>,
     ) -> Result<Option<Reading>, CloudError> {
-        if self.reads.pairs_only.load(Ordering::Relaxed) {
+        let denied = *locked(&self.reads.pairs_only);
+        if denied.is_some_and(|at| !older(at, DENIED_FOR, self.now())) {
             return Ok(None);
         }
         let kept = locked(&self.reads.by_principal).get(principal).cloned();
@@ -396,11 +416,11 @@ impl Instance {
         match self.sso.assignments_of_principal(principal).await {
             Ok(all) => {
                 let reading = (asked, Arc::new(all));
-                locked(&self.reads.by_principal).insert(principal.clone(), reading.clone());
+                self.keep_reading(&self.reads.by_principal, principal.clone(), reading.clone());
                 Ok(Some(reading))
             }
             Err(e) if e.kind == CloudErrorKind::Denied => {
-                self.reads.pairs_only.store(true, Ordering::Relaxed);
+                *locked(&self.reads.pairs_only) = Some(self.now());
                 Ok(None)
             }
             // A principal that left the store: its assignments may be there all the same (contract aws 2.2).
@@ -428,7 +448,7 @@ impl Instance {
             Err(e) if e.is_not_found() => Arc::default(),
             Err(e) => return Err(e),
         };
-        locked(&self.reads.by_pair).insert(key, (asked, Arc::clone(&all)));
+        self.keep_reading(&self.reads.by_pair, key, (asked, Arc::clone(&all)));
         Ok((asked, all))
     }
 
@@ -464,6 +484,13 @@ impl Instance {
         Ok(same.map(|g| g.name.clone()).collect())
     }
 
+    /// Keeps a reading, and no others that serve nobody any more.
+    fn keep_reading<K: Eq + Hash>(&self, readings: &Mutex<HashMap<K, Reading>>, key: K, reading: Reading) {
+        let mut readings = locked(readings);
+        readings.retain(|_, (at, _)| self.shared.is_fresh(*at));
+        readings.insert(key, reading);
+    }
+
     fn still_good(&self, kept: Option<Reading>, after: Option<Timestamp>) -> Option<Reading> {
         kept.filter(|(at, _)| self.shared.is_fresh(*at) && after.is_none_or(|after| *at >= after))
     }
@@ -489,7 +516,7 @@ impl Instance {
         locked(&self.reads.stale).clear();
         locked(&self.reads.surveys).clear();
         locked(&self.shared.memory).searched.clear();
-        self.reads.pairs_only.store(false, Ordering::Relaxed);
+        *locked(&self.reads.pairs_only) = None;
         self.reads.listing.forget().await;
         self.reads.groups.forget().await;
         self.reads.accounts.forget().await;

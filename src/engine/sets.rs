@@ -45,7 +45,9 @@ impl Instance {
         };
         let arn = set.arn.clone();
         let set = self.read_set(set, desired).await.map_err(|e| (e, Some(arn)))?;
-        locked(&self.reads.sets).insert(desired.name.clone(), (set.clone(), parts, asked));
+        let mut known = locked(&self.reads.sets);
+        known.retain(|_, (_, _, at)| self.shared.is_fresh(*at));
+        known.insert(desired.name.clone(), (set.clone(), parts, asked));
         Ok(Some(set))
     }
 
@@ -194,7 +196,9 @@ impl Instance {
             let provisioned = self.sso.provisioned_accounts(set_arn, false).await?;
             stale.retain(|account| provisioned.contains(account));
         }
-        locked(&self.reads.stale).insert(set_arn.to_owned(), (stale.clone(), asked));
+        let mut known = locked(&self.reads.stale);
+        known.retain(|_, (_, at)| self.shared.is_fresh(*at));
+        known.insert(set_arn.to_owned(), (stale.clone(), asked));
         Ok(stale)
     }
 

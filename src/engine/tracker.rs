@@ -9,6 +9,8 @@ use crate::clients::aws::assignments::{Assignment, PrincipalId, Progress};
 
 /// The most outcomes that are remembered.
 const MAX_OUTCOMES: usize = 100_000;
+/// So far may AWS's clock be ahead of ours.
+const AHEAD: Duration = Duration::from_secs(600);
 
 /// Work that runs for so long holds up no removal any more that has waited long enough.
 const ENDLESS: Duration = Duration::from_secs(600);
@@ -399,9 +401,11 @@ fn is_absence(reason: &str) -> bool {
     reason.contains("assignment") && (reason.contains("not found") || reason.contains("does not exist"))
 }
 
-/// Whether a moment lies longer ago than that.
+/// Whether a moment lies longer ago than that. One that lies so far ahead that no difference of clocks explains it was
+/// noted before our clock went back: nobody knows how long ago.
 pub(super) fn older(at: Timestamp, than: Duration, now: Timestamp) -> bool {
-    now.duration_since(at).unsigned_abs() >= than && now >= at
+    let apart = now.duration_since(at).unsigned_abs();
+    if now >= at { apart >= than } else { apart > than + AHEAD }
 }
 
 #[cfg(test)]

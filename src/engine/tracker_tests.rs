@@ -135,3 +135,14 @@ fn a_provisioning_that_began_before_an_edit_does_not_count() {
     tracker.prune(Duration::from_secs(60), Duration::from_secs(5), at(70));
     assert_eq!(tracker.outcomes_for("set").count(), 0);
 }
+
+#[test]
+fn a_moment_is_old_when_it_is_long_ago_or_when_the_clock_went_back() {
+    let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    let than = Duration::from_secs(60);
+    for (seconds, old) in
+        [(-61, true), (-60, true), (-59, false), (0, false), (59, false), (300, false), (3_600, true)]
+    {
+        assert_eq!(older(now + jiff::SignedDuration::from_secs(seconds), than, now), old, "{seconds}");
+    }
+}

@@ -160,6 +160,8 @@ impl Instance {
             if let Some(target) = &running.target
                 && let Some(principal) = &target.principal
                 && by_principal.get(principal).is_some_and(|n| *n > 1)
+                // A reading that does not show an assignment may be one that lags behind its creation.
+                && (verb == Verb::Create || older(running.since, self.shared.lag(), asked))
             {
                 // One reading for all requests of the principal.
                 let read = self

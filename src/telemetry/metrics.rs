@@ -209,9 +209,10 @@ impl CallObserver for Metrics {
         self.call_seconds
             .get_or_create(&ServiceLabel { service: ServiceName(call.service) })
             .observe(elapsed.as_secs_f64());
-        if status == 429 {
-            self.throttles.get_or_create(&ServiceLabel { service: ServiceName(call.service) }).inc();
-        }
+    }
+
+    fn throttled(&self, service: Service) {
+        self.throttles.get_or_create(&ServiceLabel { service: ServiceName(service) }).inc();
     }
 }
 
@@ -282,6 +283,7 @@ mod tests {
         );
         let call = Call { service: Service::Graph, operation: "GET /groups/{id}".into(), write: false };
         metrics.after(&call, 429, Duration::from_millis(3)).await;
+        metrics.throttled(Service::Graph);
         metrics.after(&call, 0, Duration::from_millis(3)).await;
         metrics.leading(true);
         metrics.count_resources(|| ResourceState {

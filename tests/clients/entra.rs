@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway::clients::CloudErrorKind;
-use causeway::clients::Slowed;
 use causeway::clients::entra::applications::{IDENTITY_CENTER_TEMPLATE, Instantiated};
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
 use causeway::clients::http::client;
@@ -40,12 +39,8 @@ impl Twin {
         let login = serve(entra.login_router(), tls(), stop.clone()).await.unwrap();
         entra.set_urls(&graph.url, &login.url, authority.ca_pem(), "https://127.0.0.1:9");
         let total = options(&authority).total;
-        let at = GraphOptions {
-            graph: graph.url.parse().unwrap(),
-            authority: login.url.parse().unwrap(),
-            total,
-            slowed: Slowed::default(),
-        };
+        let at =
+            GraphOptions { graph: graph.url.parse().unwrap(), authority: login.url.parse().unwrap(), total };
         Self { core, entra, recorder: Recorder::new(), authority, at, _stop: stop.drop_guard() }
     }
 

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
 use causeway::clients::http::client;
-use causeway::clients::{CloudErrorKind, Service, Slowed};
+use causeway::clients::{CloudErrorKind, Service};
 use causeway::secret::Sensitive;
 use http::{HeaderMap, Method, StatusCode};
 use sandbox::core::{Authority, serve};
@@ -90,7 +90,6 @@ impl Twin {
             graph: listening.url.parse().unwrap(),
             authority: listening.url.parse().unwrap(),
             total: http.total,
-            slowed: http.slowed.clone(),
         };
         let identity = ClientSecret {
             tenant_id: TENANT.to_owned(),
@@ -338,7 +337,6 @@ async fn an_unknown_authority_is_no_connection() {
         graph: twin.url.parse().unwrap(),
         authority: twin.url.parse().unwrap(),
         total: Duration::ZERO,
-        slowed: Slowed::default(),
     };
     let identity =
         ClientSecret { tenant_id: TENANT.into(), client_id: "c".into(), secret: Sensitive::new(SECRET) };

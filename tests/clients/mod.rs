@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use causeway::clients::http::HttpOptions;
-use causeway::clients::{Call, CallObserver, Slowed};
+use causeway::clients::{Call, CallObserver};
 use sandbox::core::Authority;
 
 /// Deadlines short enough for tests: one second for each try.
@@ -20,7 +20,6 @@ fn options(authority: &Authority) -> HttpOptions {
         connect: Duration::from_secs(1),
         attempt: Duration::from_secs(1),
         total: Duration::from_secs(8),
-        slowed: Slowed::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use causeway::api::v1alpha1::{IdentityFederation, IdentityFederationStatus};
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
 use causeway::clients::http::{HttpOptions, client};
-use causeway::clients::{Call, CallObserver, Service, Slowed};
+use causeway::clients::{Call, CallObserver, Service};
 use causeway::clock::Clock;
 use causeway::controllers::context::Context;
 use causeway::controllers::identity_federation::IdentityFederationReconciler;
@@ -199,12 +199,8 @@ impl Bench {
         let entra = self.sandbox.descriptor().entra;
         let total = Duration::from_secs(20);
         let endpoints = &self.settings.endpoints;
-        let options = GraphOptions {
-            graph: endpoints.graph.clone(),
-            authority: endpoints.authority.clone(),
-            total,
-            slowed: Slowed::default(),
-        };
+        let options =
+            GraphOptions { graph: endpoints.graph.clone(), authority: endpoints.authority.clone(), total };
         let identity = ClientSecret {
             tenant_id: entra.tenant_id,
             client_id: entra.client_id,

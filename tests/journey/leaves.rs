@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use causeway::clients::Slowed;
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
 use causeway::clients::http::{HttpOptions, client};
 use causeway::observers::Chain;
@@ -150,7 +149,6 @@ async fn assign_by_hand(world: &TestWorld, user_principal_name: &str) {
         graph: world.settings.endpoints.graph.clone(),
         authority: world.settings.endpoints.authority.clone(),
         total,
-        slowed: Slowed::default(),
     };
     let identity = ClientSecret {
         tenant_id: entra.tenant_id,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use causeway::api::v1alpha1::{IdentityFederation, ScimConnection, ScimConnectionStatus};
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
 use causeway::clients::http::{HttpOptions, client};
-use causeway::clients::{Call, CallObserver, Slowed};
+use causeway::clients::{Call, CallObserver};
 use causeway::clock::Clock;
 use causeway::controllers::context::Context;
 use causeway::controllers::scim_connection::ScimConnectionReconciler;
@@ -117,7 +117,6 @@ impl Desk {
             graph: entra.graph.parse().unwrap(),
             authority: entra.authority.parse().unwrap(),
             total: Duration::from_secs(10),
-            slowed: Slowed::default(),
         };
         let identity = ClientSecret {
             tenant_id: entra.tenant_id.clone(),

@@ -1,7 +1,7 @@
 //! The HTTP layer below the SDKs: roots of trust, the shared budget, and the observer that sees every try.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::Instant;
 
 use crate::clients::http::{HttpOptions, HttpSetupError};
-use crate::clients::{Call, CallObserver, Service, Slowed};
+use crate::clients::{Call, CallObserver, Service, due};
 
 /// Calls a second that one set of clients may make (contract aws 1.9). Zero: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,12 +34,54 @@ pub struct Connection {
     watch: Arc<Watch>,
 }
 
+/// Calls that may be made. Clones share it; it may be shared with other identities too.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<RwLock<Arc<Limiters>>>);
+
+#[derive(Debug)]
+struct Limiters {
+    sso_admin: Option<DefaultDirectRateLimiter>,
+    identity_store: Option<DefaultDirectRateLimiter>,
+}
+
 #[derive(Debug)]
 struct Watch {
     observer: Arc<dyn CallObserver>,
-    sso_admin: Option<DefaultDirectRateLimiter>,
-    identity_store: Option<DefaultDirectRateLimiter>,
-    slowed: Slowed,
+    budget: Budget,
+}
+
+impl Budget {
+    fn new(rates: Rates) -> Self {
+        let limiter = |rate| NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
+        let limiters =
+            Limiters { sso_admin: limiter(rates.sso_admin), identity_store: limiter(rates.identity_store) };
+        Self(Arc::new(RwLock::new(Arc::new(limiters))))
+    }
+
+    /// From now on both are one: what either spends, the other has not.
+    pub fn join(&self, other: &Self) {
+        let theirs = other.limiters();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = theirs;
+    }
+
+    fn limiters(&self) -> Arc<Limiters> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn spend(&self, service: Service) {
+        let limiters = self.limiters();
+        let limiter = match service {
+            Service::SsoAdmin => &limiters.sso_admin,
+            Service::IdentityStore => &limiters.identity_store,
+            _ => &None,
+        };
+        if let Some(limiter) = limiter
+            && limiter.check().is_err()
+        {
+            due::waits();
+            limiter.until_ready().await;
+        }
+    }
 }
 
 impl Connection {
@@ -63,14 +105,13 @@ impl Connection {
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .tls_context(tls)
             .build_https();
-        let slowed = options.slowed.clone();
-        Ok(Self { client, options, watch: Arc::new(Watch::new(rates, observer, slowed)) })
+        Ok(Self { client, options, watch: Arc::new(Watch { observer, budget: Budget::new(rates) }) })
     }
 
     /// The same connections with a budget of its own, for another identity.
     #[must_use]
     pub fn with_budget(&self, rates: Rates) -> Self {
-        let watch = Watch::new(rates, self.watch.observer.clone(), self.options.slowed.clone());
+        let watch = Watch { observer: self.watch.observer.clone(), budget: Budget::new(rates) };
         let watch = Arc::new(watch);
         Self { client: self.client.clone(), options: self.options.clone(), watch }
     }
@@ -79,6 +120,17 @@ impl Connection {
     #[must_use]
     pub fn options(&self) -> &HttpOptions {
         &self.options
+    }
+
+    /// What its calls are counted against.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.watch.budget
+    }
+
+    /// Who sees its calls.
+    pub(super) fn observer(&self) -> &Arc<dyn CallObserver> {
+        &self.watch.observer
     }
 }
 
@@ -93,32 +145,6 @@ impl HttpClient for Connection {
     }
 }
 
-impl Watch {
-    fn new(rates: Rates, observer: Arc<dyn CallObserver>, slowed: Slowed) -> Self {
-        let limiter = |rate| NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-        Self {
-            observer,
-            sso_admin: limiter(rates.sso_admin),
-            identity_store: limiter(rates.identity_store),
-            slowed,
-        }
-    }
-
-    async fn budget(&self, service: Service) {
-        let limiter = match service {
-            Service::SsoAdmin => &self.sso_admin,
-            Service::IdentityStore => &self.identity_store,
-            _ => &None,
-        };
-        if let Some(limiter) = limiter
-            && limiter.check().is_err()
-        {
-            self.slowed.note();
-            limiter.until_ready().await;
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Watched {
     inner: SharedHttpConnector,
@@ -130,10 +156,12 @@ impl HttpConnector for Watched {
         let (inner, watch) = (self.inner.clone(), self.watch.clone());
         HttpConnectorFuture::new(async move {
             let call = describe(&request);
-            watch.budget(call.service).await;
+            watch.budget.spend(call.service).await;
             watch.observer.before(&call).await;
             let start = Instant::now();
+            due::asks();
             let answer = inner.call(request).await;
+            due::answered();
             let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
             watch.observer.after(&call, status, start.elapsed()).await;
             answer
@@ -164,6 +192,8 @@ fn action(request: &HttpRequest) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aws_smithy_types::body::SdkBody;
 
     use super::*;
@@ -215,5 +245,20 @@ mod tests {
         ] {
             assert_eq!(described(target, body), (service, operation.to_owned(), write), "{target:?} {body}");
         }
+    }
+
+    #[tokio::test]
+    async fn identities_that_work_on_one_instance_share_what_it_bears() {
+        let of = || Budget::new(Rates { sso_admin: 1, identity_store: 1 });
+        let (one, other) = (of(), of());
+        one.spend(Service::SsoAdmin).await;
+        let next = |budget: Budget| async move {
+            tokio::time::timeout(Duration::from_millis(20), budget.spend(Service::SsoAdmin)).await.is_ok()
+        };
+        assert!(!next(one.clone()).await, "spent");
+        assert!(next(other).await, "its own");
+        let third = of();
+        third.join(&one);
+        assert!(!next(third).await, "spent by the other one");
     }
 }

@@ -2,6 +2,7 @@
 //! credentials arrive as HTTP 400.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
@@ -14,7 +15,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 
 use crate::clients::http::{bounded, seconds_to_wait};
-use crate::clients::{CloudError, CloudErrorKind, Service, Slowed};
+use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, Slowed, due};
 
 /// Classifies a failed SDK call (contract aws 14; go by code, not by status).
 pub fn cloud_error<E>(
@@ -111,16 +112,22 @@ pub(super) fn said(response: &HttpResponse) -> (String, String) {
     (element("Code").unwrap_or_default(), element("Message").unwrap_or_default())
 }
 
-/// Notes when AWS asks to slow down. It leaves to others what follows from that.
+/// Notes when a service of AWS asks to slow down. It leaves to others what follows from that.
 #[derive(Clone, Debug)]
-pub(super) struct NotesThrottles(pub(super) Slowed);
+pub(super) struct NotesThrottles {
+    pub(super) service: Service,
+    pub(super) slowed: Slowed,
+    pub(super) observer: Arc<dyn CallObserver>,
+}
 
 impl ClassifyRetry for NotesThrottles {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let failed = context.output_or_error().is_some_and(|result| result.is_err());
         let throttles = |r: &HttpResponse| r.status().as_u16() == 429 || is_throttle(&said(r).0);
         if failed && context.response().is_some_and(throttles) {
-            self.0.note();
+            due::waits();
+            self.slowed.note();
+            self.observer.throttled(self.service);
         }
         RetryAction::NoActionIndicated
     }

@@ -27,7 +27,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::sdk_config::StalledStreamProtectionConfig;
 
-pub use connection::{Connection, Rates};
+pub use connection::{Budget, Connection, Rates};
 use failure::NotesThrottles;
 pub use failure::cloud_error;
 use reads_only::ReadsOnly;
@@ -35,6 +35,7 @@ use sessions::{RenewsEnded, Sessions};
 pub use sts::Role;
 
 use crate::clients::identity_token::IdentityTokens;
+use crate::clients::{Service, Slowed};
 use crate::secret::Sensitive;
 
 /// A read is tried at most this often; a write once.
@@ -51,6 +52,10 @@ pub struct AwsClients {
     pub organizations: aws_sdk_organizations::Client,
     /// Tells identities apart: clones have the same.
     pub identity: u64,
+    /// What its calls are counted against.
+    pub budget: Budget,
+    /// When it was last asked to slow down.
+    pub slowed: Slowed,
 }
 
 /// How many identities there were.
@@ -102,34 +107,41 @@ impl AwsClients {
         connection: Connection,
     ) -> Self {
         let sessions = Sessions::new(connection.options().total);
-        let notes = NotesThrottles(connection.options().slowed.clone());
+        let (budget, slowed) = (connection.budget().clone(), Slowed::default());
+        let notes = |service| {
+            let (slowed, observer) = (slowed.clone(), Arc::clone(connection.observer()));
+            SharedRetryClassifier::new(NotesThrottles { service, slowed, observer })
+        };
+        let notes = [Service::SsoAdmin, Service::IdentityStore, Service::Organizations].map(notes);
         let config = sign_in(region, login.into(), endpoint, connection, &sessions).await;
         let once = SharedInterceptor::new(ReadsOnly);
         let renews = SharedRetryClassifier::new(RenewsEnded(sessions));
-        let notes = SharedRetryClassifier::new(notes);
+        let [of_sso_admin, of_identity_store, of_organizations] = notes;
         Self {
             ssoadmin: aws_sdk_ssoadmin::Client::from_conf(
                 aws_sdk_ssoadmin::config::Builder::from(&config)
                     .interceptor(once.clone())
                     .retry_classifier(renews.clone())
-                    .retry_classifier(notes.clone())
+                    .retry_classifier(of_sso_admin)
                     .build(),
             ),
             identitystore: aws_sdk_identitystore::Client::from_conf(
                 aws_sdk_identitystore::config::Builder::from(&config)
                     .interceptor(once.clone())
                     .retry_classifier(renews.clone())
-                    .retry_classifier(notes.clone())
+                    .retry_classifier(of_identity_store)
                     .build(),
             ),
             organizations: aws_sdk_organizations::Client::from_conf(
                 aws_sdk_organizations::config::Builder::from(&config)
                     .interceptor(once)
                     .retry_classifier(renews)
-                    .retry_classifier(notes)
+                    .retry_classifier(of_organizations)
                     .build(),
             ),
             identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),
+            budget,
+            slowed,
         }
     }
 }

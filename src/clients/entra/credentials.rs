@@ -20,10 +20,10 @@ use tokio::sync::RwLock;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{GraphOptions, failure};
+use super::failure;
 use crate::clients::http::{exchange, no_answer, pause};
 use crate::clients::identity_token::IdentityTokens;
-use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, Slowed};
+use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
 use crate::secret::Sensitive;
 
 /// Name of the operation that fetches a token.
@@ -103,7 +103,6 @@ pub(super) struct Tokens {
     authority: Url,
     scope: String,
     transport: Arc<Endpoint>,
-    slowed: Slowed,
     current: RwLock<Current>,
 }
 
@@ -127,13 +126,13 @@ impl std::fmt::Debug for Tokens {
 impl Tokens {
     pub(super) fn new(
         identity: Identity,
-        options: &GraphOptions,
+        authority: &Url,
+        graph: &Url,
         client: reqwest::Client,
         observer: Arc<dyn CallObserver>,
     ) -> Result<Self, CredentialError> {
         let transport = Arc::new(Endpoint { client, observer });
         let shown = Shown::default();
-        let GraphOptions { graph, authority, slowed, .. } = options;
         let credential = credential(&identity, &shown, authority, &transport)?;
         Ok(Self {
             identity,
@@ -142,7 +141,6 @@ impl Tokens {
             // Every cloud's Graph is its own audience (contract Graph 8.1).
             scope: format!("{}/.default", graph.origin().ascii_serialization()),
             transport,
-            slowed: slowed.clone(),
             current: RwLock::new(Current { credential, generation: 0, since: Instant::now() }),
         })
     }
@@ -160,7 +158,7 @@ impl Tokens {
                     done += 1;
                     let error = self.refused(classify(&error).of_credentials()).await;
                     if error.is_throttle() {
-                        self.slowed.note();
+                        due::waits();
                     }
                     match pause(&error, done) {
                         Some(wait) if done < TRIES => tokio::time::sleep(wait).await,

@@ -14,7 +14,7 @@ use url::Url;
 use super::credentials::{CredentialError, Identity, Token, Tokens};
 use super::{Reply, failure, segment};
 use crate::clients::http::{Answer, exchange, no_answer, pause};
-use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, Slowed};
+use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
 
 /// Longest answer of Graph, in bytes: a provisioning schema is some hundred kilobytes.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -33,8 +33,6 @@ pub struct GraphOptions {
     pub authority: Url,
     /// One read with all its tries; each page of a list counts anew.
     pub total: Duration,
-    /// Where it is noted that Entra asked to slow down.
-    pub slowed: Slowed,
 }
 
 /// Microsoft Graph for one tenant and one identity. Cheap to clone.
@@ -52,7 +50,6 @@ struct Inner {
     authority: Url,
     tenant_id: String,
     total: Duration,
-    slowed: Slowed,
     tokens: Tokens,
 }
 
@@ -78,7 +75,8 @@ impl Graph {
         base.set_path(&format!("{}/v1.0", options.graph.path().trim_end_matches('/')));
         let identity = identity.into();
         let tenant_id = identity.tenant_id.clone();
-        let tokens = Tokens::new(identity, &options, client.clone(), observer.clone())?;
+        let tokens =
+            Tokens::new(identity, &options.authority, &options.graph, client.clone(), observer.clone())?;
         let inner = Inner {
             client,
             observer,
@@ -86,7 +84,6 @@ impl Graph {
             authority: options.authority,
             tenant_id,
             total: options.total,
-            slowed: options.slowed,
             tokens,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -255,7 +252,7 @@ impl Inner {
                 Err(error) => error,
             };
             if error.is_throttle() {
-                self.slowed.note();
+                due::waits();
             }
             done += 1;
             match pause(&error, done) {
@@ -391,12 +388,7 @@ mod tests {
     fn graph(base: &str, secret: &str) -> Result<Graph, CredentialError> {
         let http = HttpOptions::within(Duration::from_secs(30), None);
         let authority = "https://login.microsoftonline.com".parse().unwrap();
-        let options = GraphOptions {
-            graph: base.parse().unwrap(),
-            authority,
-            total: http.total,
-            slowed: http.slowed.clone(),
-        };
+        let options = GraphOptions { graph: base.parse().unwrap(), authority, total: http.total };
         let identity = ClientSecret {
             tenant_id: "11111111-2222-3333-4444-555555555555".into(),
             client_id: "66666666-2222-3333-4444-555555555555".into(),

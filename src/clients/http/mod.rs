@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 pub(crate) use backoff::pause;
 
-use super::{Call, CallObserver, CloudError, CloudErrorKind, Service, Slowed};
+use super::{Call, CallObserver, CloudError, CloudErrorKind, Service, due};
 
 /// Longest text of a service that is passed on.
 const MAX_MESSAGE: usize = 300;
@@ -29,8 +29,6 @@ pub struct HttpOptions {
     pub attempt: Duration,
     /// One operation with all its tries and the delays between them.
     pub total: Duration,
-    /// Where the clients note that they were asked to slow down.
-    pub slowed: Slowed,
 }
 
 impl HttpOptions {
@@ -43,7 +41,6 @@ impl HttpOptions {
             connect: attempt.min(Duration::from_secs(5)),
             attempt,
             total: (reconcile * 2 / 3).max(attempt),
-            slowed: Slowed::default(),
         }
     }
 }
@@ -91,9 +88,14 @@ pub(crate) async fn exchange(
     let call = Call { service, operation: operation.to_owned(), write };
     observer.before(&call).await;
     let start = Instant::now();
+    due::asks();
     let answer = answer(client, request, limit).await;
+    due::answered();
     let status = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
     observer.after(&call, status, start.elapsed()).await;
+    if status == StatusCode::TOO_MANY_REQUESTS.as_u16() {
+        observer.throttled(service);
+    }
     answer.map_err(|message| no_answer(service, operation, &message))
 }
 

@@ -14,11 +14,11 @@ use self::kept::{Kept, digest};
 use self::service_account::{AccountTokens, STS_AUDIENCE};
 use super::context::Context;
 use crate::api::v1alpha1::IdentityFederation;
+use crate::clients::CallObserver;
 use crate::clients::aws::{AccessKey, AwsClients, Connection, Login, Rates, Role, Source};
 use crate::clients::entra::{Graph, GraphOptions, Identity, Proof};
 use crate::clients::http::{HttpOptions, HttpSetupError, client};
 use crate::clients::identity_token::{IdentityTokens, TokenFile};
-use crate::clients::{CallObserver, Slowed};
 use crate::problem::{Class, Problem};
 use crate::secret::Sensitive;
 use crate::settings::Settings;
@@ -61,12 +61,6 @@ impl Clouds {
         })
     }
 
-    /// Whether a cloud asked to slow down lately.
-    #[must_use]
-    pub fn slowed(&self) -> Slowed {
-        self.connection.options().slowed.clone()
-    }
-
     /// Graph for an application. `tells_apart`: what makes its proof another one.
     fn graph(&self, identity: Identity, tells_apart: &[&str], holder: &str) -> Result<Graph, Problem> {
         let key = digest(&[&[&*identity.tenant_id, &identity.client_id], tells_apart].concat());
@@ -77,7 +71,6 @@ impl Clouds {
             graph: self.settings.endpoints.graph.clone(),
             authority: self.settings.endpoints.authority.clone(),
             total: self.connection.options().total,
-            slowed: self.slowed(),
         };
         let graph =
             Graph::new(options, identity, self.client.clone(), self.observer.clone()).map_err(|error| {

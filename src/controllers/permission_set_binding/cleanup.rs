@@ -132,7 +132,7 @@ async fn pass(
     let resolved = resolve(federation, context).await?;
     let instance = &resolved.instance;
     let owner = owner(object, context);
-    let time = Deadlines::new(context.settings.timing.reconcile, true, context.clouds.slowed());
+    let time = Deadlines::new(context.settings.timing.reconcile, true, instance.slowed().clone());
     let work = Work { object, instance, owner: &owner, names: ledger.names(), time };
 
     // What the ledger knows goes first: whatever is wrong with the set, or cannot be read of it.

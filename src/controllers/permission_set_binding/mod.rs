@@ -128,7 +128,7 @@ async fn pass(
     };
     let instance = &resolved.instance;
     let timing = &context.settings.timing;
-    let time = Deadlines::new(timing.reconcile, !ledger.grants.is_empty(), context.clouds.slowed());
+    let time = Deadlines::new(timing.reconcile, !ledger.grants.is_empty(), instance.slowed().clone());
     let looked = look_anew_if_asked(object, &ledger, instance);
     // Somebody who is reading may not let go in time.
     let _ = time.of(By::Running).meet(looked).await;
