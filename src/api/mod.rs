@@ -36,7 +36,7 @@ pub mod annotations {
     /// `<userPrincipalName>@<RFC 3339>`: provision one person now.
     pub const PROVISION_ON_DEMAND: &str = "causeway.dev/provision-on-demand";
     /// Ids, joined by commas, of recreated principals that may take over the access of their predecessors: identity
-    /// store ids on a binding, Entra object ids on a federation.
+    /// store ids or Entra object ids on a binding, Entra object ids on a federation.
     pub const APPROVE_PRINCIPAL: &str = "causeway.dev/approve-principal";
     /// Any new value: reconcile now. Echoed in `status.lastHandledReconcileAt`.
     pub const RECONCILE: &str = "causeway.dev/reconcile";

@@ -115,6 +115,8 @@ impl<S> Outcome<S> {
 pub enum Cleanup<S> {
     /// Nothing is left: the finalizer goes.
     Done,
+    /// Nothing of ours is left, but something stays that people must know of: the finalizer goes, and they are told.
+    Left(Vec<Notice>),
     /// Something is left: status says what.
     Waiting(Outcome<S>),
 }

@@ -269,6 +269,12 @@ where
                 tracing::info!("clean; the resource may go");
                 return Ok(None);
             }
+            Ok(Cleanup::Left(notices)) => {
+                writes::publish(&self.recorder, object, &notices).await;
+                writes::release(api, object.meta()).await?;
+                tracing::warn!("the resource may go; it leaves something behind");
+                return Ok(None);
+            }
             Ok(Cleanup::Waiting(outcome)) => outcome,
             Err(_) => self.too_slow(object, namespace, name),
         };

@@ -39,7 +39,7 @@ pub struct Instance {
 const MOST_IDENTITIES: usize = 64;
 
 /// Assignments, and when they were asked for.
-type Reading = (Timestamp, Arc<Vec<Assignment>>);
+pub(super) type Reading = (Timestamp, Arc<Vec<Assignment>>);
 
 /// A role that may not read assignments by principal is asked again after so long.
 const DENIED_FOR: Duration = Duration::from_secs(600);
@@ -95,6 +95,8 @@ pub(super) struct Reads {
     users: Mutex<HashMap<String, (StoredPrincipal, Timestamp)>>,
     by_principal: Mutex<HashMap<PrincipalId, Reading>>,
     by_pair: Mutex<HashMap<(String, String), Reading>>,
+    /// What others have, by set.
+    pub surveys: Mutex<BTreeMap<String, super::survey::Survey>>,
     /// Reading by principal is for the management account (contract aws 1.6): when it was denied.
     pairs_only: Mutex<Option<Timestamp>>,
 }
@@ -309,7 +311,7 @@ impl Instance {
         // One at a time: the next one finds the names that this one reads.
         let _turn = self.reads.naming.lock().await;
         let listing = self.sso.list_permission_sets();
-        let listing = async { Ok(listing.await?.into_iter().collect()) };
+        let listing = Box::pin(async { Ok(listing.await?.into_iter().collect()) });
         let arns = self.reads.listing.get(&self.shared.clock, self.shared.keep(), listing).await?;
         locked(&self.reads.names).retain(|arn, _| arns.contains(arn));
         for arn in arns.iter() {
@@ -452,6 +454,38 @@ impl Instance {
         Ok((asked, all))
     }
 
+    /// The assignments of a set on an account, if they were read a moment ago.
+    pub(super) fn pair_at_hand(&self, set_arn: &str, account: &str) -> Option<Reading> {
+        let kept = locked(&self.reads.by_pair).get(&(set_arn.to_owned(), account.to_owned())).cloned();
+        self.still_good(kept, None)
+    }
+
+    /// What a group is called, if the groups were read.
+    pub(super) fn group_at_hand(&self, id: &str) -> Option<String> {
+        let kept = self.reads.groups.0.try_lock().ok()?;
+        let (_, groups) = kept.as_ref()?;
+        groups.iter().find(|g| g.id == id).map(|g| g.name.clone())
+    }
+
+    /// What a person is called who was looked up.
+    pub(super) fn user_at_hand(&self, id: &str) -> Option<String> {
+        locked(&self.reads.users).values().find(|(u, _)| u.id == id).map(|(u, _)| u.name.clone())
+    }
+
+    /// Names of groups that differ from that one in nothing but upper and lower case, where all groups are read anyway.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn groups_spelt_otherwise(&self, name: &str) -> Result<Vec<String>, CloudError> {
+        if self.reads.many_groups.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let wanted = name.to_lowercase();
+        let groups = self.groups().await?;
+        let same = groups.iter().filter(|g| g.name != name && g.name.to_lowercase() == wanted);
+        Ok(same.map(|g| g.name.clone()).collect())
+    }
+
     /// Keeps a reading, and no others that serve nobody any more.
     fn keep_reading<K: Eq + Hash>(&self, readings: &Mutex<HashMap<K, Reading>>, key: K, reading: Reading) {
         let mut readings = locked(readings);
@@ -482,6 +516,7 @@ impl Instance {
         locked(&self.reads.users).clear();
         locked(&self.reads.sets).clear();
         locked(&self.reads.stale).clear();
+        locked(&self.reads.surveys).clear();
         locked(&self.shared.memory).searched.clear();
         *locked(&self.reads.pairs_only) = None;
         self.reads.listing.forget().await;

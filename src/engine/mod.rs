@@ -12,6 +12,7 @@ pub mod plan_set;
 pub mod policy;
 mod sets;
 mod strangers;
+mod survey;
 pub mod tracker;
 mod work;
 
@@ -36,7 +37,11 @@ pub struct Engine {
     timing: Timing,
     clock: Clock,
     instances: Arc<Mutex<HashMap<String, Arc<Shared>>>>,
+    failures: Arc<Mutex<HashMap<String, u32>>>,
 }
+
+/// So many passes of a binding in a row may fail for a reason that passes by itself before a condition says so.
+const BORNE: u32 = 2;
 
 impl Engine {
     /// An engine that knows nothing yet.
@@ -47,7 +52,21 @@ impl Engine {
             timing: settings.timing.clone(),
             clock,
             instances: Arc::default(),
+            failures: Arc::default(),
         }
+    }
+
+    /// Takes note of one more pass of a binding, by its owner mark; whether a failure of it is nobody's business yet.
+    #[must_use]
+    pub fn bears(&self, owner: &str, failed: bool) -> bool {
+        let mut failures = locked(&self.failures);
+        if !failed {
+            failures.remove(owner);
+            return false;
+        }
+        let count = failures.entry(owner.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count <= BORNE
     }
 
     /// One instance, seen through one identity.
@@ -58,5 +77,19 @@ impl Engine {
             Arc::new(Shared::new(self.limits.clone(), self.timing.clone(), self.clock.clone()))
         });
         Instance::new(arn, identity_store_id, clients, Arc::clone(shared))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_failures_in_a_row_are_borne() {
+        let engine = Engine::new(&Settings::for_tests("test"), Clock::system());
+        let passes = [true, true, true, false, true, true, true, true];
+        let borne = passes.map(|failed| engine.bears("t/n/x", failed));
+        assert_eq!(borne, [true, true, false, false, true, true, false, false]);
+        assert!(engine.bears("t/n/y", true), "each binding for itself");
     }
 }

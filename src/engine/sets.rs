@@ -263,6 +263,7 @@ impl Instance {
         memory.edits.remove(&set.arn);
         locked(&self.reads.sets).remove(&set.name);
         locked(&self.reads.stale).remove(&set.arn);
+        locked(&self.reads.surveys).remove(&set.arn);
         Ok(())
     }
 }

@@ -95,6 +95,10 @@ reasons! {
     NotInIdentityStore,
     /// What is asked for lies on the side that another party looks after (`external` in the federation).
     ManagedByOtherParty,
+    /// A principal exists, but its name is spelt with other upper and lower case letters; the message says how.
+    NameDiffers,
+    /// A person's account is disabled in Entra, which does not provision it.
+    AccountDisabled,
     /// Another object now carries the name that was bound before, or may do so since the ledger was lost; a person must
     /// approve it.
     PrincipalIdentityChanged,

@@ -90,6 +90,10 @@ impl Reason {
             Self::NotInIdentityStore => {
                 "Ask the party that looks after Entra to provision the principal, or correct its name in the binding."
             }
+            Self::NameDiffers => "Write the name as the message has it: upper and lower case count.",
+            Self::AccountDisabled => {
+                "Enable the account in Entra, or take the person out of the binding: Entra does not provision disabled accounts."
+            }
             Self::ManagedByOtherParty => {
                 "Have the other party do it on its side, and delete this resource; or take `external` out of the federation."
             }

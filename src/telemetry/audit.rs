@@ -76,6 +76,23 @@ impl Audit {
         Attempt { audit: self, service, operation, target, open: true }
     }
 
+    /// Records that something stays in a cloud which its resource leaves behind, and `why`.
+    pub fn left(&self, service: Service, target: &str, why: &str) {
+        tracing::warn!(
+            target: "causeway::audit",
+            kind = self.kind,
+            namespace = self.namespace,
+            name = self.name,
+            generation = self.generation,
+            plan = self.plan.as_deref().unwrap_or_default(),
+            service = service.as_str(),
+            object = target,
+            outcome = "left",
+            why,
+            "left in the cloud"
+        );
+    }
+
     /// Makes one writing call to Microsoft Graph, as an [`Audit::attempt`].
     ///
     /// # Errors

@@ -75,6 +75,8 @@ pub struct Twin {
     pub settings: Settings,
     /// Status writes so far.
     pub status_writes: AtomicUsize,
+    /// What was said last of bindings that left something behind.
+    pub told: Mutex<Vec<String>>,
     /// How often somebody asked to look anew.
     asked: AtomicUsize,
     _dir: tempfile::TempDir,
@@ -146,6 +148,7 @@ impl Twin {
             aws: person,
             settings,
             status_writes: AtomicUsize::new(0),
+            told: Mutex::default(),
             asked: AtomicUsize::new(0),
             _dir: dir,
         };
@@ -280,6 +283,11 @@ impl Twin {
         let outcome = if object.metadata.deletion_timestamp.is_some() {
             match reconciler.cleanup(&object, &operator.context).await {
                 Cleanup::Done => {
+                    self.patch(name, &json!({"metadata": {"finalizers": null}})).await;
+                    return None;
+                }
+                Cleanup::Left(notices) => {
+                    self.told.lock().unwrap().extend(notices.into_iter().map(|n| n.note));
                     self.patch(name, &json!({"metadata": {"finalizers": null}})).await;
                     return None;
                 }

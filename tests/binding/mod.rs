@@ -11,3 +11,4 @@ mod policies;
 mod refusals;
 mod stated;
 mod tenants;
+mod told;

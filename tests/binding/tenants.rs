@@ -64,7 +64,7 @@ fn a_namespace_that_is_not_allowed_gets_nothing_and_one_that_was_keeps_what_it_h
             let api = Api::<IdentityFederation>::namespaced(twin.client.clone(), &twin.home);
             let federation = api.get("acme").await.unwrap();
             match IdentityFederationReconciler::default().cleanup(&federation, &operator.context).await {
-                Cleanup::Done => None,
+                Cleanup::Done | Cleanup::Left(_) => None,
                 Cleanup::Waiting(outcome) => {
                     let ready = condition(&outcome.status.conditions, "Ready").unwrap();
                     Some(ready.message.clone())

@@ -352,7 +352,7 @@ impl Operator {
         let object = api.get_opt(name).await.unwrap()?;
         let outcome: Outcome<ScimConnectionStatus> = if object.metadata.deletion_timestamp.is_some() {
             match self.reconciler.cleanup(&object, &self.context).await {
-                Cleanup::Done => {
+                Cleanup::Done | Cleanup::Left(_) => {
                     let patch = json!({"metadata": {"finalizers": null}});
                     api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
                     return None;

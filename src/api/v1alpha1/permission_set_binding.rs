@@ -61,7 +61,8 @@ pub struct PermissionSetBindingSpec {
     pub federation_ref: FederationRef,
     /// The permission set.
     pub permission_set: PermissionSet,
-    /// Who gets it.
+    /// Who gets it. An empty list is a stated removal: at once and without approval everybody loses what this binding
+    /// gave them, and the permission set stays. Status says so, and so does an Event.
     #[schemars(length(max = 100))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub principals: Vec<BoundPrincipal>,
@@ -107,8 +108,9 @@ pub struct PermissionSet {
     pub description: Option<String>,
     /// How long a session lasts, 1h to 12h: `1h` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^([0-9]{1,2}h)?([0-9]{1,3}m)?$"), length(min = 2, max = 8))]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('12h')").message("sessionDuration must be between 1h and 12h"))]
+    #[schemars(length(min = 2, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,2}h)?([0-9]{1,3}m)?$')").message("write sessionDuration in hours and minutes, like 8h or 1h30m: 8h, not PT8H"))]
+    #[x_kube(validation = Rule::new("!self.matches('^([0-9]{1,2}h)?([0-9]{1,3}m)?$') || (duration(self) >= duration('1h') && duration(self) <= duration('12h'))").message("sessionDuration must be between 1h and 12h"))]
     pub session_duration: Option<String>,
     /// Where people land after they signed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,11 +118,9 @@ pub struct PermissionSet {
     pub relay_state: Option<String>,
     /// AWS managed policies. Absent: left alone; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 20),
-        inner(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z-]*:iam::aws:policy/.+$"))
-    )]
+    #[schemars(length(max = 20), inner(length(max = 2048)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new("self.all(p, p.matches('^arn:aws[a-z-]*:iam::aws:policy/.+$'))").message("managedPolicies holds ARNs of AWS managed policies, like arn:aws:iam::aws:policy/ReadOnlyAccess, not ReadOnlyAccess alone; a policy of your own goes to customerManagedPolicies, like {name: engineers-extra}"))]
     pub managed_policies: Option<Vec<String>>,
     /// Customer managed policies, which must exist in every account. Absent: left alone; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,12 +159,14 @@ pub struct TagValue(#[schemars(length(max = 256))] pub String);
 /// A customer managed policy, by name and path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 pub struct CustomerManagedPolicy {
-    /// Name, case-sensitive.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[\w+=,.@-]+$"))]
+    /// Name, case-sensitive: not the ARN.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("size(self) <= 128 && self.matches('^[0-9A-Za-z_+=,.@-]+$')").message("write the policy's name alone, like engineers-extra, at most 128 characters: of arn:aws:iam::111122223333:policy/teams/engineers-extra the name is engineers-extra and the path /teams/; the ARN of an AWS managed policy goes to managedPolicies or managedPolicyArn"))]
     pub name: String,
-    /// Path.
+    /// Path, beginning and ending with a slash.
     #[serde(default = "root_path")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^/([!-~]+/)?$"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^/([!-~]+/)?$')").message("a policy's path begins and ends with a slash, like / or /teams/"))]
     pub path: String,
 }
 
@@ -179,7 +181,8 @@ fn root_path() -> String {
 pub struct PermissionsBoundary {
     /// An AWS managed policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 20, max = 2048), regex(pattern = r"^arn:aws[a-z-]*:iam::aws:policy/.+$"))]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::aws:policy/.+$')").message("managedPolicyArn is the ARN of an AWS managed policy, like arn:aws:iam::aws:policy/PowerUserAccess; a policy of your own goes to customerManagedPolicy, like {name: engineers-boundary}"))]
     pub managed_policy_arn: Option<String>,
     /// A customer managed policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -215,16 +218,18 @@ pub enum OnRecreate {
 /// On which accounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Accounts {
-    /// Entries are joined by OR.
+    /// Entries are joined by OR; there is at least one. An account that is taken out is a stated removal. To take the
+    /// access from everybody, write `principals: []`.
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("size(self) > 0").message("accounts.include must name at least one account; to take the access from everybody on all accounts, write principals: []"))]
     pub include: Vec<AccountSelector>,
 }
 
 /// Selects accounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct AccountSelector {
-    /// Account ids, twelve digits, in quotes.
+    /// Account ids: twelve digits without dashes, in quotes.
     #[schemars(length(min = 1, max = 500))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub ids: Vec<AccountId>,
@@ -248,12 +253,12 @@ impl JsonSchema for AccountId {
     /// unquoted id as a number, and one with a leading zero as another number.
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "Twelve digits, in quotes.",
+            "description": "Twelve digits without dashes, in quotes.",
             "x-kubernetes-int-or-string": true,
-            "maxLength": 12,
+            "maxLength": 20,
             "x-kubernetes-validations": [{
                 "rule": "type(self) == string && self.matches('^[0-9]{12}$')",
-                "message": "an account id is a string of twelve digits: put the account id in quotes"
+                "message": "an account id is a string of 12 digits without dashes, like \"111122223333\": put the account id in quotes"
             }]
         })
     }
@@ -296,6 +301,11 @@ pub struct PermissionSetBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub waiting: Vec<WaitingPrincipal>,
+    /// Assignments of the permission set that this binding did not make, as they were seen last; they are left alone.
+    /// Absent: there are none, or nobody has looked yet. Few accounts are looked at in one resync, and each about every
+    /// six resyncs: sooner where such assignments are, and at once after the annotation causeway.dev/reconcile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmanaged: Option<Unmanaged>,
     /// What would be done (Observe), or is left to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanSummary>,
@@ -322,8 +332,39 @@ pub struct AssignmentFailure {
 pub struct WaitingPrincipal {
     /// The principal as the spec names it.
     pub principal: String,
-    /// AwaitingProvisioning, NotInProvisioningScope, NotInEntra or PrincipalIdentityChanged.
+    /// AwaitingProvisioning, NotInProvisioningScope, NotInEntra, NameDiffers, AccountDisabled or PrincipalIdentityChanged.
     pub reason: String,
     /// What to do about it.
     pub message: String,
+    /// Since when it waits for this reason, RFC 3339. Who waits for provisioning longer than two cycles (80 minutes) is
+    /// told what to check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// Assignments of the permission set that this binding did not make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Unmanaged {
+    /// How many there are.
+    #[serde(default)]
+    pub count: i64,
+    /// At most 20 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub assignments: Vec<UnmanagedAssignment>,
+}
+
+/// An assignment that this binding did not make.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnmanagedAssignment {
+    /// The account.
+    pub account_id: String,
+    /// Group or User.
+    pub kind: String,
+    /// Its id in the identity store.
+    pub principal_id: String,
+    /// What it is called there, where that was read for other ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }

@@ -7,7 +7,7 @@ use crate::clients::CloudError;
 use crate::clients::entra::applications::{or_default, visible};
 
 const GROUP_FIELDS: &str = "id,displayName,securityEnabled";
-const USER_FIELDS: &str = "id,displayName,userPrincipalName";
+const USER_FIELDS: &str = "id,displayName,userPrincipalName,accountEnabled";
 
 /// A group of the tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -35,6 +35,9 @@ pub struct DirectoryUser {
     /// Sign-in name.
     #[serde(default, deserialize_with = "or_default")]
     pub user_principal_name: String,
+    /// False: who has it cannot sign in and is not provisioned. It is told only when it is asked for.
+    #[serde(default)]
+    pub account_enabled: Option<bool>,
 }
 
 impl Graph {

@@ -9,15 +9,15 @@ use super::ledger::Ledger;
 use super::principals::{self, Subject};
 use super::resolve::{Resolved, resolve};
 use super::watcher::Watcher;
-use super::{apply, audit, guard, owner, plan, status};
+use super::{apply, audit, commands, guard, owner, plan, status};
 use crate::api::v1alpha1::{
     AssignmentFailure, Definition, IdentityFederation, PermissionSetBinding, PermissionSetBindingStatus,
 };
-use crate::clients::CloudErrorKind;
 use crate::clients::aws::assignments::PrincipalId;
 use crate::clients::aws::permission_sets::PermissionSet;
+use crate::clients::{CloudErrorKind, Service};
 use crate::controllers::context::Context;
-use crate::controllers::{Cleanup, Outcome};
+use crate::controllers::{Cleanup, Notice, Outcome, marks};
 use crate::engine::plan_assignments::{Facts, Grant, plan_assignments};
 use crate::engine::plan_set::OWNER_TAG;
 use crate::engine::tracker::Verb;
@@ -32,6 +32,8 @@ const NAMED: usize = 3;
 /// Where a clean-up is.
 enum Stage {
     Done,
+    /// What is left in AWS is not this binding's to remove, and people are told.
+    Left(Notice),
     /// Work is under way: what is left, and how much of it.
     Waiting(String, (usize, usize), Vec<AssignmentFailure>),
 }
@@ -65,7 +67,7 @@ fn held_back(
     let message = format!(
         "{}. To let go of it without touching AWS: {}",
         watcher.holds_back(),
-        status::abandon(object)
+        commands::abandon(object)
     );
     let counts = recorded_counts(object);
     let blocked = status::deleting(object, true, &message, counts, Vec::new(), context.clock.now());
@@ -81,6 +83,7 @@ pub async fn clean_up(
     let now = context.clock.now();
     match Box::pin(pass(object, federation, context)).await {
         Ok(Stage::Done) => Cleanup::Done,
+        Ok(Stage::Left(notice)) => Cleanup::Left(vec![notice]),
         Ok(Stage::Waiting(message, counts, failures)) => {
             let status = status::deleting(object, false, &message, counts, failures, now);
             Cleanup::Waiting(Outcome::after(status, context.settings.timing.poll))
@@ -92,7 +95,7 @@ pub async fn clean_up(
             let message = format!(
                 "{}. To let go of it without touching AWS: {}",
                 problem.message.trim_end_matches('.'),
-                status::abandon(object)
+                commands::abandon(object)
             );
             let counts = recorded_counts(object);
             let blocked = status::deleting(object, true, &message, counts, Vec::new(), now);
@@ -158,8 +161,17 @@ async fn pass(
     if !is_elsewhere {
         let tags = instance.set_tags(&set.arn).await;
         let tags = tags.map_err(|e| Problem::from_cloud(e, "read the permission set's tags"))?;
-        if tags.get(OWNER_TAG) != Some(&owner) {
-            return Ok(Stage::Done);
+        let mark = tags.get(OWNER_TAG).map(String::as_str);
+        if mark != Some(owner.as_str()) {
+            let was_ours = ledger.set_arn.as_ref() == Some(&set.arn);
+            let of_another = mark.and_then(|mark| marks::of_another_installation(&owner, mark)).is_some();
+            if !was_ours && !of_another {
+                return Ok(Stage::Done);
+            }
+            let note = stays(&set, &resolved.instance_arn, &owner, mark);
+            work.audit(&BTreeSet::new(), Some(&set.name)).left(Service::SsoAdmin, &set.arn, &note);
+            let (reason, action) = ("PermissionSetLeft".to_owned(), "DeletePermissionSet");
+            return Ok(Stage::Left(Notice { warning: true, reason, action, note }));
         }
     }
     // Deleted in the foreground, a ledger goes before its owner: then what matches the spec is ours. What speaks for
@@ -176,6 +188,21 @@ async fn pass(
         return Ok(stage);
     }
     if is_elsewhere { Ok(Stage::Done) } else { work.remove_set(&set).await }
+}
+
+/// What is said of a set that does not carry the binding's mark (any more), and stays when the binding goes.
+fn stays(set: &PermissionSet, instance_arn: &str, owner: &str, mark: Option<&str>) -> String {
+    let whose = match mark {
+        Some(mark) => format!("its tag {OWNER_TAG} says {mark}, and this binding is {owner}"),
+        None => format!("it has no tag {OWNER_TAG} any more, and this binding is {owner}"),
+    };
+    let theirs = mark.and_then(|mark| mark.split_once('/')).map(|(installation, _)| installation);
+    let unless =
+        theirs.map(|id| format!("unless an operator runs with --installation-id {id}, ")).unwrap_or_default();
+    format!(
+        "permission set {} stays in AWS: {whose}. To clean up: {unless}remove what is assigned of it, then: aws sso-admin delete-permission-set --instance-arn {instance_arn} --permission-set-arn {}",
+        set.name, set.arn
+    )
 }
 
 /// A binding whose federation never took it, or never was, has made nothing.
@@ -324,4 +351,34 @@ async fn as_specified(
     Ok(holders
         .flat_map(|id| accounts.iter().map(|a| Grant { account: a.clone(), principal: id.clone() }))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_told_with_both_marks_and_the_command() {
+        let set = PermissionSet {
+            arn: "arn:set".into(),
+            name: "Readers".into(),
+            settings: crate::clients::aws::permission_sets::SetSettings::default(),
+        };
+        let command =
+            "aws sso-admin delete-permission-set --instance-arn arn:instance --permission-set-arn arn:set";
+        for (mark, words) in [
+            (
+                Some("a/n/readers"),
+                "says a/n/readers, and this binding is b/n/readers. To clean up: unless an operator runs with --installation-id a, ",
+            ),
+            (
+                None,
+                "no tag causeway.dev/owner any more, and this binding is b/n/readers. To clean up: remove",
+            ),
+        ] {
+            let message = stays(&set, "arn:instance", "b/n/readers", mark);
+            assert!(message.starts_with("permission set Readers stays in AWS"), "{message}");
+            assert!(message.contains(words) && message.ends_with(command), "{message}");
+        }
+    }
 }

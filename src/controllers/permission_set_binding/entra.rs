@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde::Deserialize;
 
-use crate::api::v1alpha1::{IdentityFederation, ScimConnection, Scope};
+use super::ledger::Pin;
+use super::missing;
+use super::principals::Standing;
+use crate::api::v1alpha1::{IdentityFederation, PermissionSetBinding, ScimConnection, Scope};
 use crate::api::{Group, Principal, User};
 use crate::clients::entra::directory::{DirectoryGroup, DirectoryUser};
 use crate::clients::entra::{Graph, segment};
 use crate::controllers::context::Context;
+use crate::engine::Instance;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
-
-/// Entra runs a provisioning cycle this often (contract Graph 5.5).
-const CYCLE: SignedDuration = SignedDuration::from_mins(40);
 
 /// Entra, asked only when somebody is missing. What was read serves the whole pass.
 pub struct Directory<'a> {
@@ -35,6 +36,33 @@ struct Member {
 enum Found {
     Group(DirectoryGroup),
     User(DirectoryUser),
+}
+
+impl Found {
+    fn id(&self) -> &str {
+        match self {
+            Self::Group(group) => &group.id,
+            Self::User(user) => &user.id,
+        }
+    }
+}
+
+/// What is known of a principal that is looked for.
+pub struct Earlier<'a> {
+    /// The binding.
+    pub object: &'a PermissionSetBinding,
+    /// Whom it meant when it was bound first.
+    pub pinned: Option<&'a Pin>,
+    /// The ids that a person vouches for; none: for whatever carries the name.
+    pub approved: Option<&'a BTreeSet<String>>,
+    /// Since when it waits for provisioning.
+    pub since: Option<Timestamp>,
+}
+
+impl Earlier<'_> {
+    fn is_approved(&self, id: &str) -> bool {
+        self.approved.is_none_or(|ids| ids.iter().any(|approved| approved.eq_ignore_ascii_case(id)))
+    }
 }
 
 impl<'a> Directory<'a> {
@@ -64,22 +92,45 @@ impl<'a> Directory<'a> {
     ///
     /// # Errors
     /// Trouble with Entra, its credentials or the API server.
-    pub async fn standing(&mut self, principal: &Principal) -> Result<(Reason, String), Problem> {
+    pub async fn standing(
+        &mut self,
+        principal: &Principal,
+        earlier: &Earlier<'_>,
+        instance: &Instance,
+    ) -> Result<Standing, Problem> {
+        let waiting = |reason, message| Ok(Standing::Waiting(reason, message));
         if self.federation.spec.entra.external.is_some() {
             let message = format!(
                 "{principal} is not in the identity store: ask the party that looks after Entra to assign and provision it, or correct the name"
             );
-            return Ok((Reason::NotInIdentityStore, message));
+            return waiting(Reason::NotInIdentityStore, message);
         }
         let found = match self.find(principal).await? {
             Ok(found) => found,
-            Err(why) => return Ok((Reason::NotInEntra, why)),
+            Err(why) => return waiting(Reason::NotInEntra, why),
         };
-        if let Found::Group(DirectoryGroup { security_enabled: false, .. }) = found {
-            let message = format!(
-                "{principal} is no security group: Entra provisions only security groups; name another group"
-            );
-            return Ok((Reason::NotInProvisioningScope, message));
+        if let Some(spelt) = self.spelt_otherwise(principal, &found, instance).await? {
+            return waiting(Reason::NameDiffers, missing::misspelt(principal, &[spelt], "Entra"));
+        }
+        if let Some(before) =
+            missing::predecessor(earlier.pinned, found.id()).filter(|_| !earlier.is_approved(found.id()))
+        {
+            let now_called = self.name_of(&found, &before).await?;
+            let message =
+                missing::succeeded(earlier.object, principal, &before, found.id(), now_called.as_deref());
+            return Ok(Standing::Changed(message));
+        }
+        match &found {
+            Found::Group(DirectoryGroup { security_enabled: false, .. }) => {
+                let message = format!(
+                    "{principal} is no security group: Entra provisions only security groups; name another group"
+                );
+                return waiting(Reason::NotInProvisioningScope, message);
+            }
+            Found::User(DirectoryUser { account_enabled: Some(false), .. }) => {
+                return waiting(Reason::AccountDisabled, missing::disabled(principal));
+            }
+            _ => {}
         }
         let connection = self.connection().await?.clone();
         let syncs_groups = connection
@@ -91,21 +142,54 @@ impl<'a> Directory<'a> {
             let message = format!(
                 "{principal} is not provisioned: group sync is off in spec.mappings.groups of ScimConnection {name}"
             );
-            return Ok((Reason::NotInProvisioningScope, message));
+            return waiting(Reason::NotInProvisioningScope, message);
         }
         let everybody = connection.as_ref().is_some_and(|c| c.spec.scope == Scope::All);
         if !everybody && !self.is_assigned(&found).await? {
-            return Ok((Reason::NotInProvisioningScope, self.line_to_add(principal)));
+            let message = missing::unassigned(principal, found.id(), self.federation);
+            return waiting(Reason::NotInProvisioningScope, message);
         }
-        Ok((Reason::AwaitingProvisioning, next_cycle(principal, connection.as_ref())))
+        let person = match &found {
+            Found::User(user) => Some(user.user_principal_name.as_str()),
+            Found::Group(_) => None,
+        };
+        let now = self.context.clock.now();
+        let message = missing::awaited(principal, person, connection.as_ref(), earlier.since, now);
+        waiting(Reason::AwaitingProvisioning, message)
     }
 
-    fn line_to_add(&self, principal: &Principal) -> String {
-        format!(
-            "{principal} is not assigned to the application: add `{}` to spec.entra.application.assignments of IdentityFederation {}",
-            yaml(principal),
-            self.federation.name_any()
-        )
+    /// How Entra spells a name that differs from that of the spec, if that is why it is not in the store. A group comes
+    /// under Entra's spelling; for a person the store is asked for it.
+    async fn spelt_otherwise(
+        &self,
+        principal: &Principal,
+        found: &Found,
+        instance: &Instance,
+    ) -> Result<Option<String>, Problem> {
+        match (principal, found) {
+            (Principal { group: Some(Group { display_name: Some(name), .. }), .. }, Found::Group(group)) => {
+                Ok((group.display_name != *name).then(|| group.display_name.clone()))
+            }
+            (
+                Principal { user: Some(User { user_principal_name: Some(name), .. }), .. },
+                Found::User(user),
+            ) if user.user_principal_name != *name => {
+                let stored = instance.user_named(&user.user_principal_name).await;
+                let stored = stored
+                    .map_err(|e| Problem::from_cloud(e, "look the principal up in the identity store"))?;
+                Ok(stored.map(|_| user.user_principal_name.clone()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What the object of that id is called, of the same kind as another one; none when it is gone.
+    async fn name_of(&mut self, kind: &Found, id: &str) -> Result<Option<String>, Problem> {
+        let graph = self.graph().await?;
+        Ok(match kind {
+            Found::Group(_) => graph.group(id).await.map_err(trouble)?.map(|g| g.display_name),
+            Found::User(_) => graph.user(id).await.map_err(trouble)?.map(|u| u.user_principal_name),
+        })
     }
 
     async fn graph(&mut self) -> Result<Graph, Problem> {
@@ -119,35 +203,28 @@ impl<'a> Directory<'a> {
     /// The principal, or why there is none.
     async fn find(&mut self, principal: &Principal) -> Result<Result<Found, String>, Problem> {
         let graph = self.graph().await?;
-        let missing = |count: usize| match count {
-            0 => format!(
-                "{principal} exists neither in the identity store nor in Entra: create it, or correct the name"
-            ),
-            n => format!("Entra has {n} objects called {principal}: name it by entraObjectId"),
-        };
-        fn only<T>(mut found: Vec<T>) -> Result<T, usize> {
-            match found.pop() {
-                Some(one) if found.is_empty() => Ok(one),
-                Some(_) => Err(found.len() + 1),
-                None => Err(0),
-            }
-        }
-        let found = match principal {
+        let found: Vec<Found> = match principal {
             Principal { group: Some(Group { display_name: Some(name), .. }), .. } => {
-                only(graph.groups_named(name).await.map_err(trouble)?).map(Found::Group)
+                let groups = graph.groups_named(name).await.map_err(trouble)?;
+                groups.into_iter().map(Found::Group).collect()
             }
             Principal { group: Some(Group { entra_object_id: Some(id), .. }), .. } => {
-                graph.group(id).await.map_err(trouble)?.map(Found::Group).ok_or(0)
+                graph.group(id).await.map_err(trouble)?.map(Found::Group).into_iter().collect()
             }
             Principal { user: Some(User { user_principal_name: Some(name), .. }), .. } => {
-                only(graph.users_named(name).await.map_err(trouble)?).map(Found::User)
+                let users = graph.users_named(name).await.map_err(trouble)?;
+                users.into_iter().map(Found::User).collect()
             }
             Principal { user: Some(User { entra_object_id: Some(id), .. }), .. } => {
-                graph.user(id).await.map_err(trouble)?.map(Found::User).ok_or(0)
+                graph.user(id).await.map_err(trouble)?.map(Found::User).into_iter().collect()
             }
-            _ => Err(0),
+            _ => Vec::new(),
         };
-        Ok(found.map_err(missing))
+        if found.len() > 1 {
+            let ids: Vec<String> = found.iter().map(|f| f.id().to_owned()).collect();
+            return Ok(Err(missing::ambiguous(principal, &ids)));
+        }
+        Ok(found.into_iter().next().ok_or_else(|| missing::nowhere(principal)))
     }
 
     /// Whether the application is assigned to the principal; for a person also through a group of which it is a
@@ -206,74 +283,4 @@ impl<'a> Directory<'a> {
 
 fn trouble(error: crate::clients::CloudError) -> Problem {
     Problem::from_cloud(error, "look the principal up in Entra")
-}
-
-/// The principal as a line of YAML.
-fn yaml(principal: &Principal) -> String {
-    match principal {
-        Principal { group: Some(Group { display_name: Some(name), .. }), .. } => {
-            format!("- group: {{displayName: {name}}}")
-        }
-        Principal { group: Some(Group { entra_object_id: Some(id), .. }), .. } => {
-            format!("- group: {{entraObjectId: {id}}}")
-        }
-        Principal { user: Some(User { user_principal_name: Some(name), .. }), .. } => {
-            format!("- user: {{userPrincipalName: {name}}}")
-        }
-        Principal { user: Some(User { entra_object_id: Some(id), .. }), .. } => {
-            format!("- user: {{entraObjectId: {id}}}")
-        }
-        _ => String::new(),
-    }
-}
-
-fn next_cycle(principal: &Principal, connection: Option<&ScimConnection>) -> String {
-    let Some(connection) = connection else {
-        return format!("{principal} is in scope, but no ScimConnection provisions it to AWS: create one");
-    };
-    let status = connection.status.as_ref();
-    let ended = status.and_then(|s| s.last_cycle.as_ref()?.ended_at.as_ref()?.parse::<Timestamp>().ok());
-    let name = connection.name_any();
-    match ended
-        .and_then(|at| at.checked_add(CYCLE).ok())
-        .and_then(|at| Timestamp::from_second(at.as_second()).ok())
-    {
-        Some(next) => format!(
-            "{principal} comes to AWS with the provisioning cycle around {next} (ScimConnection {name})"
-        ),
-        None => {
-            format!("{principal} comes to AWS with the first provisioning cycle of ScimConnection {name}")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn connection(status: serde_json::Value) -> ScimConnection {
-        serde_json::from_value(json!({
-            "apiVersion": "causeway.dev/v1alpha1", "kind": "ScimConnection", "metadata": {"name": "acme"},
-            "spec": {"federationRef": {"name": "acme"}, "secretRef": {"name": "scim"}}, "status": status,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_waiting_principal_is_told_when() {
-        let group = Principal {
-            group: Some(Group { display_name: Some("aws-oncall".into()), entra_object_id: None }),
-            user: None,
-        };
-        let cycle = json!({"lastCycle": {"result": "Succeeded", "endedAt": "2026-01-01T10:00:05.25Z"}});
-        assert_eq!(
-            next_cycle(&group, Some(&connection(cycle))),
-            "group \"aws-oncall\" comes to AWS with the provisioning cycle around 2026-01-01T10:40:05Z (ScimConnection acme)"
-        );
-        assert!(next_cycle(&group, Some(&connection(json!({})))).contains("first provisioning cycle"));
-        assert!(next_cycle(&group, None).contains("no ScimConnection"));
-        assert_eq!(yaml(&group), "- group: {displayName: aws-oncall}");
-    }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::commands;
 use super::principals::{Standing, Subject, unproven};
+use crate::api::v1alpha1::PermissionSetBinding;
 use crate::clients::aws::assignments::PrincipalId;
 use crate::engine::Instance;
 use crate::problem::Problem;
@@ -19,6 +21,7 @@ pub const DOING: &str = "look who has the permission set";
 /// # Errors
 /// Something could not be read without which nobody can tell.
 pub async fn weigh(
+    object: &PermissionSetBinding,
     mut subjects: Vec<Subject>,
     set_arn: &str,
     accounts: &BTreeSet<String>,
@@ -44,7 +47,8 @@ pub async fn weigh(
     let mut suspects = BTreeMap::new();
     for subject in subjects.iter_mut().filter(|s| lacks_proof(s, &holders)) {
         if let Standing::Bound(pin) = &subject.standing {
-            subject.standing = Standing::Changed(unproven(&subject.name, &pin.id, &stranger));
+            let approve = commands::approve(object, &pin.id.id);
+            subject.standing = Standing::Changed(unproven(&subject.name, &pin.id, &stranger, &approve));
         }
         suspects.insert(subject.name.clone(), stranger.clone());
     }

@@ -160,7 +160,7 @@ fn met(object: &PermissionSetBinding, ledger: &Ledger) -> Vec<Subject> {
             let external = |id: &&str| StoredExternalId { issuer: "i".into(), id: (*id).to_owned() };
             let external_ids = ids.iter().map(external).collect();
             let found = StoredPrincipal { id: (*id).into(), name: (*name).into(), external_ids };
-            principals::meet(&mut subject, bound, ledger, (*kind, found), &BTreeSet::new());
+            principals::meet(&mut subject, object, ledger, (*kind, found), &BTreeSet::new());
         }
         subjects.push(subject);
     }
@@ -269,6 +269,9 @@ fn decided((written, principals, accounts, ledger, (live, wants), flags): &Case)
         overdue: BTreeSet::new(),
         plan: AssignmentPlan::default(),
         work: None,
+        others: None,
+        other_names: BTreeMap::new(),
+        leaving: None,
     };
     observed.decide();
     let set =

@@ -3,6 +3,7 @@
 mod apply;
 mod claims;
 mod cleanup;
+mod commands;
 mod deadline;
 mod deserted;
 mod desired;
@@ -12,7 +13,11 @@ mod evidence;
 mod fuzz;
 mod guard;
 mod ledger;
+mod lists;
+mod missing;
+mod notices;
 mod observe;
+mod others;
 mod plan;
 mod policies;
 mod principals;
@@ -37,7 +42,8 @@ use super::context::Context;
 use super::{Cleanup, Managed as _, Next, Outcome, Reconciler, handled_reconcile};
 use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{PermissionSetBinding, PermissionSetBindingStatus};
-use crate::problem::Problem;
+use crate::problem::{Class, Problem};
+use crate::status::condition;
 use crate::telemetry::Audit;
 
 /// Somebody who waits for a provisioning cycle is looked for once in so many polls.
@@ -62,8 +68,11 @@ impl Reconciler for PermissionSetBindingReconciler {
         match Box::pin(pass(object, context)).await {
             Ok(outcome) => outcome,
             Err(problem) => {
-                let status = status::stopped(object, &problem, context.clock.now());
-                let notices = status::notices(object, &status, &Applied::default());
+                let mut status = status::stopped(object, &problem, context.clock.now());
+                if !problem.class.is_silent() {
+                    bear(object, &mut status, problem.class == Class::Transient, context);
+                }
+                let notices = notices::notices(object, &status, &Applied::default());
                 Outcome::failed(status, &problem).with_notices(notices)
             }
         }
@@ -74,6 +83,7 @@ impl Reconciler for PermissionSetBindingReconciler {
         object: &PermissionSetBinding,
         context: &Context,
     ) -> Cleanup<PermissionSetBindingStatus> {
+        let _ = context.engine.bears(&owner(object, context), false);
         // Retain needs neither credentials nor clouds.
         if object.spec.deletion_policy == DeletionPolicy::Retain {
             return Cleanup::Done;
@@ -152,6 +162,9 @@ async fn pass(
             (Applied::default(), Some(Shown { plan, remedy: watcher.remedy() }))
         }
     };
+    if !applied.did_something() {
+        others::look(object, &mut observed, instance, &time).await;
+    }
     Ok(outcome(object, &observed, &applied, shown, context))
 }
 
@@ -175,6 +188,23 @@ async fn look_anew_if_asked(
     }
 }
 
+/// What passes by itself is told only when it happens again and again: until then what was said of this generation holds.
+fn bear(
+    object: &PermissionSetBinding,
+    status: &mut PermissionSetBindingStatus,
+    failed: bool,
+    context: &Context,
+) {
+    let bears = context.engine.bears(&owner(object, context), failed);
+    let Some(old) = object.status.as_ref().filter(|_| bears) else { return };
+    let judged = condition(&old.conditions, "Ready").is_some()
+        && old.observed_generation == object.metadata.generation
+        && old.last_handled_reconcile_at == handled_reconcile(object);
+    if judged {
+        status.clone_from(old);
+    }
+}
+
 fn outcome(
     object: &PermissionSetBinding,
     observed: &observe::Observed,
@@ -184,11 +214,14 @@ fn outcome(
 ) -> Outcome<PermissionSetBindingStatus> {
     let timing = &context.settings.timing;
     let enforced = shown.is_none();
-    let report = status::report(object, observed, applied, shown, context.clock.now());
+    let mut report = status::report(object, observed, applied, shown, context.clock.now());
+    if !report.class.is_some_and(Class::is_silent) {
+        bear(object, &mut report.status, report.passes, context);
+    }
     for problem in observed.set.problem.iter().chain(&applied.problem).chain(&observed.work) {
         problem.log();
     }
-    let notices = status::notices(object, &report.status, applied);
+    let notices = notices::notices(object, &report.status, applied);
     let next = match () {
         () if report.busy && enforced => Next::After(timing.poll),
         () => match (report.rest, report.waiting) {
@@ -198,7 +231,7 @@ fn outcome(
         },
     };
     // While work is under way it sets the pace; what went wrong is in the status.
-    let paced = matches!(next, Next::After(_)) && !report.class.is_some_and(crate::problem::Class::is_silent);
+    let paced = matches!(next, Next::After(_)) && !report.class.is_some_and(Class::is_silent);
     let class = report.class.filter(|_| !paced);
     Outcome { status: report.status, next, class, retry_after: report.retry_after, notices }
 }

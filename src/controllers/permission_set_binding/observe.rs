@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kube::ResourceExt as _;
+
 use super::deadline::{By, Deadlines, in_time, late, read_in_time};
 use super::entra::Directory;
 use super::evidence;
@@ -73,6 +75,12 @@ pub struct Observed {
     pub plan: AssignmentPlan,
     /// Why it is not known what runs in AWS.
     pub work: Option<Problem>,
+    /// What others have of the permission set; none when nobody has looked everywhere.
+    pub others: Option<BTreeSet<Grant>>,
+    /// How those others are called, as far as that was read.
+    pub other_names: BTreeMap<PrincipalId, String>,
+    /// The federation, when it is being deleted.
+    pub leaving: Option<String>,
 }
 
 /// Reads everything. One side's trouble does not keep the others from being read, and none takes the whole pass.
@@ -119,7 +127,7 @@ pub async fn observe(
     let places: BTreeSet<String> =
         accounts.named.iter().cloned().chain(ledger.grants.iter().map(|g| g.account.clone())).collect();
     if let Some(arn) = set.arn.as_ref().filter(|_| lost && set.marked) {
-        let weighed = evidence::weigh(subjects, arn, &places, instance);
+        let weighed = evidence::weigh(object, subjects, arn, &places, instance);
         (subjects, ledger.unproven) = in_time(&time.of(By::Assignments), evidence::DOING, weighed).await?;
     }
 
@@ -128,6 +136,7 @@ pub async fn observe(
     let (stated, unsure) = principals::stated(&ledger, &subjects, &accounts.named, &overdue);
     let stated = stated.difference(&goal.spared).cloned().collect();
     let concerned = concerned(&subjects, &ledger);
+    let going = resolved.federation.metadata.deletion_timestamp.is_some();
 
     let mut observed = Observed {
         recordable: !lost || set.state.is_some() || set.problem.is_none(),
@@ -143,6 +152,9 @@ pub async fn observe(
         overdue,
         plan: AssignmentPlan::default(),
         work,
+        others: None,
+        other_names: BTreeMap::new(),
+        leaving: going.then(|| resolved.federation.name_any()),
     };
     observed.read_assignments(instance, &concerned, &places, time).await;
     deserted::leave_out(&mut observed, instance).await;

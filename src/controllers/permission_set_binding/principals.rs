@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::commands;
 use super::deadline::{in_time, late};
-use super::entra::Directory;
+use super::entra::{Directory, Earlier};
 use super::ledger::{Ledger, Pin};
+use super::missing::{self, object_id};
 use crate::api::annotations;
 use crate::api::v1alpha1::{BoundPrincipal, OnRecreate, PermissionSetBinding};
 use crate::api::{Group, Principal, User};
@@ -92,7 +95,7 @@ pub async fn standings(
 ) -> Vec<Subject> {
     let approved = approved(object);
     let mut subjects: Vec<Subject> = Vec::new();
-    let mut missing: Vec<Principal> = Vec::new();
+    let mut absent: Vec<Principal> = Vec::new();
     for bound in &object.spec.principals {
         let principal = principal(bound);
         let name = principal.to_string();
@@ -103,26 +106,53 @@ pub async fn standings(
         let found = find(&principal, subject.pinned.as_ref(), instance, directory);
         match in_time(until, STORE, found).await {
             Err(problem) => subject.standing = Standing::Unknown(problem),
-            Ok(Some(found)) => meet(&mut subject, bound, ledger, found, &approved),
+            Ok(Some(found)) => meet(&mut subject, object, ledger, found, &approved),
             Ok(None) => {
                 subject.absent = true;
-                missing.push(principal);
+                absent.push(principal);
             }
         }
         subjects.push(subject);
     }
     // Why somebody is missing comes last: Entra's trouble is none for those who are there.
-    for principal in missing {
-        let standing = match in_time(until, ENTRA, directory.standing(&principal)).await {
-            Ok((reason, message)) => Standing::Waiting(reason, message),
-            Err(problem) => Standing::Unknown(problem),
-        };
+    for principal in absent {
         let name = principal.to_string();
-        if let Some(subject) = subjects.iter_mut().find(|s| s.name == name) {
-            subject.standing = standing;
-        }
+        let Some(subject) = subjects.iter_mut().find(|s| s.name == name) else { continue };
+        let earlier = Earlier {
+            object,
+            pinned: subject.pinned.as_ref(),
+            approved: (!subject.vouched).then_some(&approved),
+            since: awaited_since(object, &name),
+        };
+        let why = why_absent(&principal, &earlier, instance, directory);
+        subject.standing = in_time(until, ENTRA, why).await.unwrap_or_else(Standing::Unknown);
     }
     subjects
+}
+
+/// Why a principal is not in the identity store: the store itself may have the group, spelt in another way.
+async fn why_absent(
+    principal: &Principal,
+    earlier: &Earlier<'_>,
+    instance: &Instance,
+    directory: &mut Directory<'_>,
+) -> Result<Standing, Problem> {
+    if let Some(name) = principal.group.as_ref().and_then(|g| g.display_name.as_deref()) {
+        let spelt = instance.groups_spelt_otherwise(name).await;
+        let spelt = spelt.map_err(|e| Problem::from_cloud(e, STORE))?;
+        if !spelt.is_empty() {
+            let message = missing::misspelt(principal, &spelt, "the identity store");
+            return Ok(Standing::Waiting(Reason::NameDiffers, message));
+        }
+    }
+    directory.standing(principal, earlier, instance).await
+}
+
+/// Since when a principal waits for provisioning.
+fn awaited_since(object: &PermissionSetBinding, name: &str) -> Option<Timestamp> {
+    let waits = object.status.as_ref()?.waiting.iter().find(|w| w.principal == name)?;
+    let since = waits.since.as_ref().filter(|_| waits.reason == Reason::AwaitingProvisioning.as_str())?;
+    since.parse().ok()
 }
 
 const STORE: &str = "look the principal up in the identity store";
@@ -154,18 +184,25 @@ pub(super) fn subject(
 /// The object that carries the name now.
 pub(super) fn meet(
     subject: &mut Subject,
-    bound: &BoundPrincipal,
+    object: &PermissionSetBinding,
     ledger: &Ledger,
     found: (PrincipalKind, StoredPrincipal),
     approved: &BTreeSet<String>,
 ) {
-    subject.vouched |= approved.contains(&found.1.id);
+    subject.vouched |= is_approved(&found.1, approved);
     subject.live = Some(Live {
         name: found.1.name.clone(),
         external_ids: found.1.external_ids.iter().map(|e| e.id.clone()).collect(),
     });
-    let stranger = ledger.unproven.get(&subject.name).map(String::as_str);
-    subject.standing = judge(&subject.name, bound, subject.pinned.as_ref(), stranger, found, approved);
+    let standing = judge(&subject.name, subject.vouched, subject.pinned.as_ref(), ledger, found, |id| {
+        commands::approve(object, id)
+    });
+    subject.standing = standing;
+}
+
+/// Whether a person approved an object, by its id in the identity store or in Entra.
+fn is_approved(found: &StoredPrincipal, approved: &BTreeSet<String>) -> bool {
+    approved.contains(&found.id) || approved.iter().any(|id| has_external_id(found, id))
 }
 
 /// The ids that a person approved.
@@ -192,7 +229,7 @@ pub async fn bound(
         let principal = principal(bound);
         let mut subject = subject(ledger, bound, &principal, principal.to_string());
         if let Some(found) = find(&principal, subject.pinned.as_ref(), instance, directory).await? {
-            meet(&mut subject, bound, ledger, found, &BTreeSet::new());
+            meet(&mut subject, object, ledger, found, &BTreeSet::new());
             subjects.push(subject);
         }
     }
@@ -207,11 +244,6 @@ pub(super) fn pinned(ledger: &Ledger, principal: &Principal) -> Option<Pin> {
         ledger.pins.values().find(|pin| pin.external_ids.iter().any(|e| e.eq_ignore_ascii_case(id)))
     };
     by_name.or_else(by_id).cloned()
-}
-
-fn object_id(principal: &Principal) -> Option<&str> {
-    let group = principal.group.as_ref().and_then(|g| g.entra_object_id.as_deref());
-    group.or_else(|| principal.user.as_ref()?.entra_object_id.as_deref())
 }
 
 /// The object in the identity store.
@@ -265,21 +297,21 @@ fn has_external_id(principal: &StoredPrincipal, id: &str) -> bool {
 
 /// Whether the object that was found is the one that was meant. The same object of the identity provider is, under
 /// whatever id the store keeps it; so is the same object of the store, unless the identity provider has given it to
-/// somebody else. Without a pin the name alone must do, unless the ledger was lost and `stranger` may be who was meant.
+/// somebody else. Without a pin the name alone must do, unless the ledger was lost and a stranger may be who was meant.
+/// `vouched`: a person says so. `approve`: the command with which a person says so.
 fn judge(
     name: &str,
-    bound: &BoundPrincipal,
+    vouched: bool,
     pinned: Option<&Pin>,
-    stranger: Option<&str>,
+    ledger: &Ledger,
     (kind, found): (PrincipalKind, StoredPrincipal),
-    approved: &BTreeSet<String>,
+    approve: impl Fn(&str) -> String,
 ) -> Standing {
     let external_ids: BTreeSet<String> = found.external_ids.into_iter().map(|e| e.id).collect();
     let mut now = Pin { id: PrincipalId { kind, id: found.id }, external_ids };
-    let wanted = bound.on_recreate == OnRecreate::Rebind || approved.contains(&now.id.id);
     let Some(before) = pinned else {
-        return match stranger.filter(|_| !wanted) {
-            Some(stranger) => Standing::Changed(unproven(name, &now.id, stranger)),
+        return match ledger.unproven.get(name).filter(|_| !vouched) {
+            Some(stranger) => Standing::Changed(unproven(name, &now.id, stranger, &approve(&now.id.id))),
             None => Standing::Bound(now),
         };
     };
@@ -290,26 +322,27 @@ fn judge(
     if same && now.external_ids.is_empty() {
         now.external_ids.clone_from(&before.external_ids);
     }
-    if same || wanted {
+    if same || vouched {
         return Standing::Bound(now);
     }
+    let whose = |pin: &Pin| match pin.external_ids.first() {
+        Some(external) => format!("{}, in Entra {external}", pin.id.id),
+        None => pin.id.id.clone(),
+    };
     Standing::Changed(format!(
-        "{name} is another object than the one that was bound before ({} then, {} now): if it may have the access, annotate the binding with {}={}",
-        before.id.id,
-        now.id.id,
-        annotations::APPROVE_PRINCIPAL,
-        now.id.id
+        "{name} is another object than the one that was bound before ({} then; {} now): it was deleted and made anew, or its name was taken over; if it may have the access: {}",
+        whose(before),
+        whose(&now),
+        approve(&now.id.id)
     ))
 }
 
-/// What is said of a principal for whom only its name speaks.
+/// What is said of a principal for whom only its name speaks. `approve`: the command with which a person does.
 #[must_use]
-pub fn unproven(name: &str, id: &PrincipalId, stranger: &str) -> String {
+pub fn unproven(name: &str, id: &PrincipalId, stranger: &str, approve: &str) -> String {
     format!(
-        "{name} has no assignment of the permission set as {}, but {stranger} has one and is nobody whom the spec means, and the ledger that told whom the names meant is lost: compare the two in the identity store; if {name} may have the access, annotate the binding with {}={}",
+        "{name} has no assignment of the permission set as {}, but {stranger} has one and is nobody whom the spec means, and the ledger that told whom the names meant is lost: compare the two in the identity store; if {name} may have the access: {approve}",
         id.id,
-        annotations::APPROVE_PRINCIPAL,
-        id.id
     )
 }
 

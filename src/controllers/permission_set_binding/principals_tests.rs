@@ -19,9 +19,12 @@ fn bound(on_recreate: &str) -> BoundPrincipal {
     serde_json::from_value(json!({"group": {"displayName": "x"}, "onRecreate": on_recreate})).unwrap()
 }
 
+fn judged(pinned: Option<&Pin>, vouched: bool, found: (PrincipalKind, StoredPrincipal)) -> Standing {
+    judge("group \"x\"", vouched, pinned, &Ledger::default(), found, |id| format!("approve {id}"))
+}
+
 #[test]
 fn access_never_moves_by_name_alone() {
-    let none = BTreeSet::new();
     // Pinned before, found now, whether it is the same.
     let table = [
         (None, stored("a", &["e1"]), true),
@@ -37,42 +40,57 @@ fn access_never_moves_by_name_alone() {
         (Some(pin("a", &["e1"])), stored("b", &[]), false),
     ];
     for (before, found, same) in table {
-        let judged =
-            judge("group \"x\"", &bound("RequireApproval"), before.as_ref(), None, found.clone(), &none);
-        assert_eq!(matches!(judged, Standing::Bound(_)), same, "{before:?} {found:?}: {judged:?}");
-        let rebound = judge("group \"x\"", &bound("Rebind"), before.as_ref(), None, found.clone(), &none);
-        assert!(matches!(rebound, Standing::Bound(_)));
-        let approved = [found.1.id.clone()].into();
-        let approved =
-            judge("group \"x\"", &bound("RequireApproval"), before.as_ref(), None, found, &approved);
-        assert!(matches!(approved, Standing::Bound(_)));
+        let alone = judged(before.as_ref(), false, found.clone());
+        assert_eq!(matches!(alone, Standing::Bound(_)), same, "{before:?} {found:?}: {alone:?}");
+        assert!(matches!(judged(before.as_ref(), true, found), Standing::Bound(_)));
     }
 }
 
 #[test]
-fn the_message_says_how_to_approve() {
-    let judged = judge(
-        "group \"x\"",
-        &bound("RequireApproval"),
-        Some(&pin("a", &[])),
-        None,
-        stored("b", &[]),
-        &BTreeSet::new(),
-    );
+fn a_person_approves_by_the_id_of_either_side() {
+    let (_, found) = stored("a", &["0F0F0F0F-1111-2222-3333-444444444445"]);
+    for (ids, approved) in [
+        (&["a"][..], true),
+        (&["b", "0f0f0f0f-1111-2222-3333-444444444445"], true),
+        (&["b", "A"], false),
+        (&[], false),
+    ] {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        assert_eq!(is_approved(&found, &ids), approved, "{ids:?}");
+    }
+    assert_eq!(subject_of("Rebind", &[]), (true, true), "once for all times");
+    assert_eq!(subject_of("RequireApproval", &["b"]), (true, true));
+    assert_eq!(subject_of("RequireApproval", &["a"]), (false, false));
+}
+
+/// Whether somebody vouches for the other object that carries a pinned name, and whether it is bound.
+fn subject_of(on_recreate: &str, approved: &[&str]) -> (bool, bool) {
+    let object: PermissionSetBinding = serde_json::from_value(json!({
+        "metadata": {"name": "x", "namespace": "n"},
+        "spec": {"federationRef": {"name": "acme"}, "permissionSet": {"name": "Set"},
+                 "principals": [bound(on_recreate)], "accounts": {"include": []}},
+    }))
+    .unwrap();
+    let bound = &object.spec.principals[0];
+    let principal = principal(bound);
+    let ledger = Ledger { pins: [(principal.to_string(), pin("a", &[]))].into(), ..Ledger::default() };
+    let mut subject = super::subject(&ledger, bound, &principal, principal.to_string());
+    let approved = approved.iter().map(|id| (*id).to_owned()).collect();
+    meet(&mut subject, &object, &ledger, stored("b", &[]), &approved);
+    (subject.vouched, matches!(subject.standing, Standing::Bound(_)))
+}
+
+#[test]
+fn the_message_has_both_ids_and_says_how_to_approve() {
+    let judged = judged(Some(&pin("a", &["e1"])), false, stored("b", &["e2"]));
     let Standing::Changed(message) = judged else { panic!("{judged:?}") };
-    assert!(message.ends_with("annotate the binding with causeway.dev/approve-principal=b"), "{message}");
+    assert!(message.contains("(a, in Entra e1 then; b, in Entra e2 now)"), "{message}");
+    assert!(message.ends_with("if it may have the access: approve b"), "{message}");
 }
 
 #[test]
 fn what_the_store_no_longer_says_is_kept_in_the_pin() {
-    let judged = judge(
-        "x",
-        &bound("RequireApproval"),
-        Some(&pin("a", &["e1"])),
-        None,
-        stored("a", &[]),
-        &BTreeSet::new(),
-    );
+    let judged = judged(Some(&pin("a", &["e1"])), false, stored("a", &[]));
     assert!(matches!(judged, Standing::Bound(pin) if pin.external_ids.contains("e1")));
 }
 
@@ -155,23 +173,16 @@ fn an_approved_successor_ends_its_predecessor() {
 
 #[test]
 fn when_the_ledger_was_lost_a_name_needs_a_persons_word_until_it_is_given() {
-    let judged = |on_recreate: &str, approved: &[&str]| {
-        let approved = approved.iter().map(|id| (*id).to_owned()).collect();
-        judge(
-            "group \"x\"",
-            &bound(on_recreate),
-            None,
-            Some("group s on account 1"),
-            stored("a", &[]),
-            &approved,
-        )
+    let lost = Ledger {
+        unproven: [("group \"x\"".to_owned(), "group s on account 1".to_owned())].into(),
+        ..Ledger::default()
     };
-    let Standing::Changed(message) = judged("RequireApproval", &[]) else { panic!("bound by name alone") };
+    let judged =
+        |vouched| judge("group \"x\"", vouched, None, &lost, stored("a", &[]), |id| format!("approve {id}"));
+    let Standing::Changed(message) = judged(false) else { panic!("bound by name alone") };
     assert!(message.contains("group s on account 1"), "{message}");
-    assert!(message.ends_with("annotate the binding with causeway.dev/approve-principal=a"), "{message}");
-    assert!(matches!(judged("RequireApproval", &["a"]), Standing::Bound(_)));
-    assert!(matches!(judged("RequireApproval", &["b"]), Standing::Changed(_)));
-    assert!(matches!(judged("Rebind", &[]), Standing::Bound(_)));
+    assert!(message.ends_with("if group \"x\" may have the access: approve a"), "{message}");
+    assert!(matches!(judged(true), Standing::Bound(_)));
 
     let unproven: BTreeMap<String, String> =
         ["bound", "changed", "missing", "gone"].map(|n| (n.to_owned(), "s".to_owned())).into();

@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 
 use super::apply::Applied;
+use super::commands;
+use super::lists::{self, SHOWN};
 use super::observe::Observed;
-use super::policies;
 use super::principals::{self, Standing};
 use crate::api::PlanSummary;
-use crate::api::v1alpha1::{
-    AssignmentFailure, PermissionSetBinding, PermissionSetBindingStatus, WaitingPrincipal,
-};
+use crate::api::v1alpha1::{AssignmentFailure, PermissionSetBinding, PermissionSetBindingStatus};
 use crate::clients::aws::assignments::PrincipalId;
-use crate::controllers::{Notice, handled_reconcile};
+use crate::controllers::handled_reconcile;
 use crate::engine::plan_assignments::Grant;
 use crate::problem::{Class, Problem};
 use crate::status::{ConditionSet, Reason, Verdict, condition};
@@ -25,9 +23,6 @@ const PRINCIPALS: &str = "PrincipalsResolved";
 const ASSIGNMENTS: &str = "AssignmentsReady";
 const PARTS: [&str; 3] = [SET, PRINCIPALS, ASSIGNMENTS];
 
-/// `status.failures` and `status.waiting` show so many.
-const SHOWN: usize = 20;
-
 /// What is true after a pass.
 #[derive(Debug)]
 pub struct Report {
@@ -35,6 +30,8 @@ pub struct Report {
     pub status: PermissionSetBindingStatus,
     /// The class that decides when to look again.
     pub class: Option<Class>,
+    /// Something failed, and all that did passes by itself.
+    pub passes: bool,
     /// How long the other side asked us to wait.
     pub retry_after: Option<Duration>,
     /// Work is under way or waits for its turn.
@@ -201,6 +198,8 @@ pub fn report(
     let mut report = Report {
         status: base(object),
         class: problems.iter().copied().chain(&unread).map(|p| p.class).max_by_key(|c| c.is_silent()),
+        passes: (!problems.is_empty() || unread.is_some())
+            && problems.iter().copied().chain(&unread).all(|p| p.class == Class::Transient),
         retry_after: problems.iter().copied().chain(&unread).filter_map(|p| p.retry_after).max(),
         busy: (observed.is_busy() && applied.problem.is_none()) || edited || applied.did_something(),
         waiting,
@@ -213,10 +212,12 @@ pub fn report(
     }
 
     let mut set = conditions(object, now);
+    let unmanaged = lists::unmanaged(observed, object.status.as_ref());
+    let others = lists::left_alone(unmanaged.as_ref());
     let parts = [
-        set_part(observed, edited),
+        set_part(object, observed, edited),
         principals_part(observed),
-        assignments_part(observed, &tally, applied.problem.as_ref().or(unread.as_ref())),
+        assignments_part(object, observed, &tally, applied.problem.as_ref().or(unread.as_ref()), &others),
     ];
     for (part, (verdict, reason, message)) in PARTS.into_iter().zip(parts) {
         set.set(part, verdict, reason, message);
@@ -225,7 +226,11 @@ pub fn report(
     let refused = observed.set.problem.as_ref().is_some_and(|p| verdict_of(p) == Verdict::False);
     let (ready, stalled, reconciling) = match &shown {
         Some(shown) if !refused => (observed_only(shown), false, false),
-        _ => ready(&set, observed, &tally),
+        _ => ready(&set, observed, &tally, &others),
+    };
+    let (ready, stalled, reconciling) = match &observed.leaving {
+        Some(federation) => (left_by(object, federation), true, false),
+        None => (ready, stalled, reconciling),
     };
     if report.class.is_none() && stalled {
         report.class = Some(Class::Guarded);
@@ -242,8 +247,9 @@ pub fn report(
     status.pending = number(tally.pending);
     status.failed = number(tally.failed);
     status.stale_accounts = number(observed.set.stale.len());
-    status.failures = failures(observed);
-    status.waiting = waiting_list(observed);
+    status.failures = lists::failures(object, observed);
+    status.waiting = lists::waiting(observed, object.status.as_ref(), now);
+    status.unmanaged = unmanaged;
     status.plan = shown.map(|s| s.plan);
     status.conditions = set.finish(&status.conditions);
     report
@@ -279,7 +285,16 @@ impl Tally {
     }
 }
 
-fn set_part(observed: &Observed, edited: bool) -> Said {
+/// The federation that the binding needs is being deleted, and waits for the binding to go.
+fn left_by(object: &PermissionSetBinding, federation: &str) -> Said {
+    let message = format!(
+        "IdentityFederation {federation} is being deleted and waits for this binding: delete the binding too ({}); until then what it gave stays",
+        commands::delete(object)
+    );
+    (Verdict::False, Reason::FederationNotReady, message)
+}
+
+fn set_part(object: &PermissionSetBinding, observed: &Observed, edited: bool) -> Said {
     let set = &observed.set;
     if let Some(problem) = &set.problem {
         return said(problem);
@@ -289,7 +304,7 @@ fn set_part(observed: &Observed, edited: bool) -> Said {
             "{} of {} out-of-date accounts could not be provisioned; account {account}: {}",
             set.failed.len(),
             set.stale.len(),
-            policies::with_advice(&work.reason)
+            lists::explained(object, account, &work.reason)
         );
         return (Verdict::False, Reason::ProvisioningFailed, message);
     }
@@ -310,16 +325,16 @@ fn set_part(observed: &Observed, edited: bool) -> Said {
 fn principals_part(observed: &Observed) -> Said {
     let rank = |standing: &Standing| match standing {
         Standing::Changed(_) => 0,
-        Standing::Waiting(Reason::NotInEntra, _) => 1,
         Standing::Waiting(Reason::NotInProvisioningScope, _) => 2,
         Standing::Unknown(_) => 3,
-        Standing::Waiting(..) => 4,
+        Standing::Waiting(Reason::AwaitingProvisioning, _) => 4,
+        Standing::Waiting(..) => 1,
         Standing::Bound(_) => 5,
     };
     let open: Vec<_> = observed.subjects.iter().filter(|s| rank(&s.standing) < 5).collect();
     let Some(worst) = open.iter().min_by_key(|s| rank(&s.standing)) else {
         let message = match observed.subjects.len() {
-            0 => "the binding names no principals".to_owned(),
+            0 => "spec.principals is empty: nobody gets the permission set, and what this binding gave before is taken back".to_owned(),
             1 => "the principal is in the identity store".to_owned(),
             n => format!("all {n} principals are in the identity store"),
         };
@@ -341,7 +356,13 @@ fn principals_part(observed: &Observed) -> Said {
     (verdict, reason, format!("{message}{more}"))
 }
 
-fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem>) -> Said {
+fn assignments_part(
+    object: &PermissionSetBinding,
+    observed: &Observed,
+    tally: &Tally,
+    problem: Option<&Problem>,
+    others: &str,
+) -> Said {
     let accounts = &observed.accounts;
     if let Some(problem) = accounts.problem.as_ref().or(problem) {
         return said(problem);
@@ -361,7 +382,7 @@ fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem
             "{} could not be made or removed; account {}: {}; trying again",
             count(number, "assignment", "assignments"),
             grant.account,
-            policies::with_advice(&work.reason)
+            lists::explained(object, &grant.account, &work.reason)
         );
         return (Verdict::False, Reason::AssignmentFailed, message);
     }
@@ -385,9 +406,9 @@ fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem
         return said(work);
     }
     let message = match tally.current == tally.desired {
-        true => format!("all {} assignments exist", tally.desired),
+        true => format!("all {} assignments exist{others}", tally.desired),
         false => format!(
-            "{} of {} assignments exist; the others wait for their principals",
+            "{} of {} assignments exist; the others wait for their principals{others}",
             tally.current, tally.desired
         ),
     };
@@ -396,13 +417,15 @@ fn assignments_part(observed: &Observed, tally: &Tally, problem: Option<&Problem
 
 /// Ready from its parts: what is wrong before what is not known yet. Also whether only a person can help, and
 /// whether it goes on by itself.
-fn ready(set: &ConditionSet, observed: &Observed, tally: &Tally) -> (Said, bool, bool) {
+fn ready(set: &ConditionSet, observed: &Observed, tally: &Tally, others: &str) -> (Said, bool, bool) {
     let parts: Vec<Said> = PARTS.iter().filter_map(|part| set.first_failing(&[*part])).collect();
     let worst = parts.iter().find(|p| p.0 == Verdict::False).or_else(|| parts.first());
     let Some(worst) = worst else {
         let message = match tally.desired {
-            0 => "the permission set is as specified; there is nothing to assign".to_owned(),
-            n => format!("the permission set is as specified and all {n} assignments exist"),
+            0 => format!(
+                "the permission set is as specified, and nobody has it through this binding: spec.principals is empty{others}"
+            ),
+            n => format!("the permission set is as specified and all {n} assignments exist{others}"),
         };
         return ((Verdict::True, Reason::Succeeded, message), false, false);
     };
@@ -420,100 +443,10 @@ fn observed_only(shown: &Shown) -> Said {
     (Verdict::False, Reason::PlanNotApplied, message)
 }
 
-fn failures(observed: &Observed) -> Vec<AssignmentFailure> {
-    let names = observed.names();
-    let assignments = observed.failures().map(|(grant, work)| AssignmentFailure {
-        account_id: grant.account.clone(),
-        principal: Some(names.get(&grant.principal).cloned().unwrap_or_else(|| grant.principal.to_string())),
-        message: work.reason.clone(),
-    });
-    let provisionings = observed.set.failed.iter().map(|(account, work)| AssignmentFailure {
-        account_id: account.clone(),
-        principal: None,
-        message: work.reason.clone(),
-    });
-    let mut all: Vec<_> = assignments.chain(provisionings).collect();
-    all.sort();
-    all.truncate(SHOWN);
-    all
-}
-
-fn waiting_list(observed: &Observed) -> Vec<WaitingPrincipal> {
-    let mut all: Vec<_> = observed
-        .subjects
-        .iter()
-        .filter_map(|subject| {
-            let (reason, message) = match &subject.standing {
-                Standing::Bound(_) | Standing::Unknown(_) => return None,
-                Standing::Waiting(reason, message) => (*reason, message.clone()),
-                Standing::Changed(message) => (Reason::PrincipalIdentityChanged, message.clone()),
-            };
-            Some(WaitingPrincipal { principal: subject.name.clone(), reason: reason.to_string(), message })
-        })
-        .collect();
-    all.sort();
-    all.truncate(SHOWN);
-    all
-}
-
-/// Events: what was done, and what a person may have to see.
-#[must_use]
-pub fn notices(
-    object: &PermissionSetBinding,
-    status: &PermissionSetBindingStatus,
-    applied: &Applied,
-) -> Vec<Notice> {
-    let mut notices = Vec::new();
-    let mut normal = |reason: &str, action: &'static str, note: String| {
-        notices.push(Notice { warning: false, reason: reason.to_owned(), action, note });
-    };
-    let set = &object.spec.permission_set.name;
-    if applied.created_set {
-        normal("PermissionSetCreated", "CreatePermissionSet", format!("created permission set {set}"));
-    } else if applied.edits > 0 {
-        normal("PermissionSetUpdated", "UpdatePermissionSet", format!("changed permission set {set}"));
-    }
-    if applied.removals > 0 {
-        let note = format!("asked AWS to remove {}", count(applied.removals, "assignment", "assignments"));
-        normal("RemovalsRequested", "RemoveAssignments", note);
-    }
-    if applied.creations > 0 {
-        let note = format!("asked AWS for {}", count(applied.creations, "assignment", "assignments"));
-        normal("AssignmentsRequested", "CreateAssignments", note);
-    }
-    let old = object.status.as_ref().and_then(|s| condition(&s.conditions, "Ready"));
-    if let Some(ready) = condition(&status.conditions, "Ready") {
-        let before = old.map(|o| (o.status.as_str(), o.reason.as_str()));
-        if before != Some((ready.status.as_str(), ready.reason.as_str())) {
-            match ready.status.as_str() {
-                "True" => normal("Ready", "Reconcile", ready.message.clone()),
-                "False" => notices.push(Notice {
-                    warning: ready.reason != Reason::AwaitingProvisioning.as_str(),
-                    reason: ready.reason.clone(),
-                    action: "Reconcile",
-                    note: ready.message.clone(),
-                }),
-                _ => {}
-            }
-        }
-    }
-    notices
-}
-
-/// The command that lets go of everything.
-#[must_use]
-pub fn abandon(object: &PermissionSetBinding) -> String {
-    format!(
-        "kubectl annotate psb {} -n {} causeway.dev/abandon=true",
-        object.name_any(),
-        object.namespace().unwrap_or_default()
-    )
-}
-
-fn count(n: usize, one: &str, many: &str) -> String {
+pub fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-fn number(n: usize) -> i64 {
+pub fn number(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
