@@ -68,7 +68,7 @@ pub const CREDENTIALS: &[Mistake] = &[
         "An access key that was deleted",
         INSTANCE,
         "AuthenticationFailed",
-        &["AWS", "spec.aws.credentials"],
+        &["AWS does not accept the credentials"],
         "secrets: {aws: {accessKeyId: AKIAUNKNOWN000000000, secretAccessKey: secret}}",
         "Put a key that exists into the Secret.",
     ),
@@ -256,19 +256,14 @@ pub const HANDOFFS: &[Mistake] = &[
         "acknowledge: sha1",
         "Acknowledge the SHA-256 that status.handoff shows.",
     ),
-    Mistake {
-        known: Some(
-            "the file is taken as it is into Entra's application, and not compared with the instance that was found",
-        ),
-        ..told(
-            "Metadata of another instance, such as the one of another organization",
-            SAML,
-            "MetadataInvalid",
-            &["identity store"],
-            "metadata: another",
-            "Download the file of this federation's instance.",
-        )
-    },
+    told(
+        "Metadata of another instance, such as the one of another organization",
+        SAML,
+        "MetadataInvalid",
+        &["identity store"],
+        "metadata: another",
+        "Download the file of this federation's instance.",
+    ),
 ];
 
 /// In a second federation.
