@@ -222,19 +222,28 @@ impl Instance {
         Ok(self.sso.assignments_of_pair(set_arn, account).await?.len())
     }
 
-    /// Whether anybody has the set on an account, but for those of whom we know that they have just lost it.
+    /// Whether anybody has the set on an account, but for those of whom we know that they have just lost it. Others may
+    /// have lost it within the last moments: readings serve for a short while.
     ///
     /// # Errors
     /// The classified failure.
     pub async fn has_assignments(&self, set_arn: &str, account: &str) -> Result<bool, CloudError> {
-        let all = self.sso.assignments_of_pair(set_arn, account).await?;
+        let (_, all) = self.by_pair(set_arn, account, None).await?;
         let tracker = self.shared.tracker();
         let lost: BTreeSet<&Target> = tracker
             .outcomes_for(set_arn)
             .filter(|(_, o)| o.verb == Verb::Delete && o.failure.is_none())
             .map(|(target, _)| target)
             .collect();
-        Ok(all.into_iter().any(|a| !lost.contains(&Target::from(a))))
+        Ok(all.iter().any(|a| !lost.contains(&Target::from(a.clone()))))
+    }
+
+    /// The set with that ARN, as it is now.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn set_at(&self, set_arn: &str) -> Result<PermissionSet, CloudError> {
+        self.sso.describe_permission_set(set_arn).await
     }
 
     /// The tags of a set.

@@ -10,5 +10,6 @@ mod modes;
 mod policies;
 mod refusals;
 mod stated;
+mod strays;
 mod tenants;
 mod told;

@@ -169,11 +169,11 @@ fn a_forged_ledger_gives_nothing_and_takes_nothing_that_is_not_allowed() {
                     json!({"permissionSet": {"inlinePolicy": {"Id": "x".repeat(11_000)}}}),
                 ),
             ),
-            ("stopped", json!([{}]), uses_platform(json!([]))),
+            ("stopped", json!([{}]), uses_platform(json!([{"ids": [DEV]}]))),
             (
                 "named",
                 json!([{}, {"namespaces": {"names": [twin.namespace]}, "permissionSetNames": ["payments-*"]}]),
-                uses_platform(json!([])),
+                uses_platform(json!([{"ids": [DEV]}])),
             ),
             ("managing", admits, uses_platform(json!([{"ids": [MANAGEMENT]}]))),
         ] {

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 use super::deadline::{By, Deadlines, read_in_time};
 use super::desired;
 use super::entra::Directory;
 use super::ledger::Ledger;
 use super::principals::{self, Subject};
-use super::resolve::{Resolved, resolve};
+use super::resolve::{self, Resolved, resolve};
 use super::watcher::Watcher;
 use super::{apply, audit, commands, guard, owner, plan, status};
 use crate::api::v1alpha1::{
@@ -115,6 +117,7 @@ async fn pass(
     federation: Result<IdentityFederation, Problem>,
     context: &Context,
 ) -> Result<Stage, Problem> {
+    let began = Instant::now();
     let ledger = Ledger::read(object, context).await?;
     let recorded = object.status.as_ref().and_then(|s| s.permission_set_arn.clone());
     let made_nothing = ledger.set_arn.is_none() && recorded.is_none();
@@ -140,11 +143,19 @@ async fn pass(
     let resolved = resolve(federation, Ok(BTreeMap::new()), context).await?;
     let instance = &resolved.instance;
     let owner = owner(object, context);
-    let time = Deadlines::new(context.settings.timing.reconcile, true, instance.slowed().clone());
+    let time = Deadlines::new(began, context.settings.timing.reconcile, true, instance.slowed().clone());
     let work = Work { object, instance, owner: &owner, names: ledger.names(), time };
 
-    // What the ledger knows goes first: whatever is wrong with the set, or cannot be read of it.
-    if let Some(arn) = ledger.set_arn.as_ref().filter(|_| known)
+    resolve::same_instance(object, &resolved, &ledger)?;
+    // What the ledger knows goes first: whatever is wrong with the set, or cannot be read of it. Only a set that is plainly
+    // another one's is left alone.
+    let known_set = ledger.set_arn.as_ref().filter(|_| known);
+    if let Some(arn) = known_set
+        && let Some(stage) = work.left_to_another(arn, &resolved.instance_arn).await
+    {
+        return Ok(stage);
+    }
+    if let Some(arn) = known_set
         && let Some(stage) = work.remove_assignments(arn, &ledger.grants).await?
     {
         return Ok(stage);
@@ -168,10 +179,7 @@ async fn pass(
             if !was_ours && !of_another {
                 return Ok(Stage::Done);
             }
-            let note = stays(&set, &resolved.instance_arn, &owner, mark);
-            work.audit(&BTreeSet::new(), Some(&set.name)).left(Service::SsoAdmin, &set.arn, &note);
-            let (reason, action) = ("PermissionSetLeft".to_owned(), "DeletePermissionSet");
-            return Ok(Stage::Left(Notice { warning: true, reason, action, note }));
+            return Ok(work.leave(&set, &resolved.instance_arn, mark));
         }
     }
     // Deleted in the foreground, a ledger goes before its owner: then what matches the spec is ours. What speaks for
@@ -223,6 +231,28 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Ends for a set of the ledger that carries another owner's mark, or another name than the spec's: its assignments are
+    /// that owner's. What cannot be read proves nothing.
+    async fn left_to_another(&self, arn: &str, instance_arn: &str) -> Option<Stage> {
+        let reading = async {
+            let set = self.instance.set_at(arn).await.ok()?;
+            Some((self.instance.set_tags(arn).await.ok()?, set))
+        };
+        let (tags, set) = self.time.of(By::Running).meet(reading).await.ok()??;
+        let spec = &self.object.spec.permission_set;
+        let mark = tags.get(OWNER_TAG).map(String::as_str);
+        let of_another = spec.definition == Definition::Here && mark.is_some_and(|mark| mark != self.owner);
+        (of_another || set.name != spec.name).then(|| self.leave(&set, instance_arn, mark))
+    }
+
+    /// Nothing of a set is touched, and people are told.
+    fn leave(&self, set: &PermissionSet, instance_arn: &str, mark: Option<&str>) -> Stage {
+        let note = stays(set, instance_arn, self.owner, mark);
+        self.audit(&BTreeSet::new(), Some(&set.name)).left(Service::SsoAdmin, &set.arn, &note);
+        let (reason, action) = ("PermissionSetLeft".to_owned(), "DeletePermissionSet");
+        Stage::Left(Notice { warning: true, reason, action, note })
+    }
+
     /// Removes what is ours; none when nothing is left.
     async fn remove_assignments(&self, arn: &str, ours: &BTreeSet<Grant>) -> Result<Option<Stage>, Problem> {
         const DOING: &str = "look at what runs in AWS";

@@ -35,10 +35,10 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// From now on. Where nothing can have to be removed (`hurried` is false), each reading has the whole pass.
+    /// From the beginning of the pass on. Where nothing can have to be removed (`hurried` is false), each reading has the whole pass.
     #[must_use]
-    pub fn new(whole: Duration, hurried: bool, slowed: Slowed) -> Self {
-        Self { began: Instant::now(), whole, hurried, slowed }
+    pub const fn new(began: Instant, whole: Duration, hurried: bool, slowed: Slowed) -> Self {
+        Self { began, whole, hurried, slowed }
     }
 
     /// The moment by which a reading ends.
@@ -95,7 +95,7 @@ mod tests {
     async fn what_does_not_answer_leaves_time_for_the_rest() {
         let whole = Duration::from_millis(500);
         let slowed = Slowed::default();
-        let deadlines = Deadlines::new(whole, true, slowed.clone());
+        let deadlines = Deadlines::new(Instant::now(), whole, true, slowed.clone());
         let never = || std::future::pending::<Result<(), Problem>>();
         let problem = in_time(&deadlines.of(By::Running), "look", never()).await.unwrap_err();
         assert_eq!(problem.class, Class::Transient);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::observe::Observed;
+use crate::clients::Due;
 use crate::engine::plan_assignments::Grant;
 use crate::engine::tracker::Verb;
 use crate::engine::{Assigned, Instance};
@@ -19,18 +20,27 @@ struct Doubtful {
 }
 
 /// Takes the accounts out of the out-of-date ones that are not to be provisioned now.
-pub async fn leave_out(observed: &mut Observed, instance: &Instance) {
+pub async fn leave_out(observed: &mut Observed, instance: &Instance, until: &Due) {
     let Some(arn) = observed.set.arn.clone() else { return };
     let plan = &observed.plan;
     let leaving: BTreeSet<&Grant> = plan.remove.iter().chain(&plan.remove_later).collect();
     let doubtful = doubtful(&observed.set.stale, &observed.assigned, &leaving);
     observed.set.stale.retain(|account| !doubtful.wait.contains(account));
-    for account in doubtful.ask {
-        match instance.has_assignments(&arn, &account).await {
-            Ok(true) => {}
-            Ok(false) => _ = observed.set.stale.remove(&account),
-            Err(e) => {
-                observed.set.stale.remove(&account);
+    let mut ask = doubtful.ask.into_iter();
+    while let Some(account) = ask.next() {
+        match until.meet(instance.has_assignments(&arn, &account)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => _ = observed.set.stale.remove(&account),
+            // There was no time to ask about these: they are a later pass's, once this one's are up to date.
+            Err(_) => {
+                observed.set.settling = true;
+                let late: BTreeSet<String> = ask.chain([account]).collect();
+                observed.set.stale.retain(|account| !late.contains(account));
+                return;
+            }
+            Ok(Err(e)) => {
+                let unknown: BTreeSet<String> = ask.chain([account]).collect();
+                observed.set.stale.retain(|account| !unknown.contains(account));
                 let problem = Problem::from_cloud(e, "ask who has the permission set on an account");
                 observed.set.problem.get_or_insert(problem);
                 return;

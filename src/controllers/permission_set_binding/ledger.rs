@@ -141,6 +141,15 @@ impl Ledger {
         data
     }
 
+    /// Whether it is about a permission set of another instance: `…/ssoins-…/ps-…` says of which (contract aws 1.1).
+    #[must_use]
+    pub fn is_of_another(&self, instance_arn: &str) -> bool {
+        let of_set =
+            self.set_arn.as_deref().and_then(|arn| arn.split('/').find(|p| p.starts_with("ssoins-")));
+        let here = instance_arn.rsplit('/').next().unwrap_or_default();
+        of_set.is_some_and(|instance| here.starts_with("ssoins-") && instance != here)
+    }
+
     /// How the pinned principals are called, by id.
     #[must_use]
     pub fn names(&self) -> BTreeMap<PrincipalId, String> {
@@ -195,6 +204,17 @@ mod tests {
                 .into(),
             unproven: [("group \"new\"".to_owned(), "group x on account 1".to_owned())].into(),
         }
+    }
+
+    #[test]
+    fn a_ledger_knows_whose_instance_it_is_about() {
+        let of = |arn: Option<&str>| Ledger { set_arn: arn.map(str::to_owned), ..Ledger::default() };
+        let here = "arn:aws:sso:::instance/ssoins-1111222233334444";
+        let set = |instance: &str| format!("arn:aws:sso:::permissionSet/{instance}/ps-aaaabbbbccccdddd");
+        assert!(!of(None).is_of_another(here));
+        assert!(!of(Some(&set("ssoins-1111222233334444"))).is_of_another(here));
+        assert!(of(Some(&set("ssoins-9999222233334444"))).is_of_another(here));
+        assert!(!of(Some("arn:set")).is_of_another(here), "nobody can tell");
     }
 
     #[test]

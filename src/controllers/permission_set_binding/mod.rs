@@ -29,6 +29,7 @@ mod turns;
 mod watcher;
 
 use kube::ResourceExt as _;
+use tokio::time::Instant;
 
 pub(in crate::controllers) use self::guard::takes;
 
@@ -116,6 +117,7 @@ async fn pass(
     object: &PermissionSetBinding,
     context: &Context,
 ) -> Result<Outcome<PermissionSetBindingStatus>, Problem> {
+    let began = Instant::now();
     let federation = resolve::federation(object, context).await?;
     let admitted = guard::admit(object, &federation, context).await;
     let ledger = Ledger::read(object, context).await;
@@ -132,6 +134,9 @@ async fn pass(
     let watcher = Watcher::of(object, Some(&federation), context.settings.mode);
     let mut resolved = resolve::resolve(federation, admitted, context).await?;
     let ledger = ledger?;
+    if !ledger.grants.is_empty() {
+        resolve::same_instance(object, &resolved, &ledger)?;
+    }
     let proven = ledger.set_arn.clone().filter(|_| known);
     let goal = match resolve::restraint(object, &mut resolved, &ledger, known, context).await? {
         None => Goal {
@@ -144,7 +149,7 @@ async fn pass(
     };
     let instance = &resolved.instance;
     let timing = &context.settings.timing;
-    let time = Deadlines::new(timing.reconcile, !ledger.grants.is_empty(), instance.slowed().clone());
+    let time = Deadlines::new(began, timing.reconcile, !ledger.grants.is_empty(), instance.slowed().clone());
     let looked = look_anew_if_asked(object, &ledger, instance);
     // Somebody who is reading may not let go in time.
     let _ = time.of(By::Running).meet(looked).await;

@@ -157,7 +157,7 @@ pub async fn observe(
         leaving: going.then(|| resolved.federation.name_any()),
     };
     observed.read_assignments(instance, &concerned, &places, time).await;
-    deserted::leave_out(&mut observed, instance).await;
+    deserted::leave_out(&mut observed, instance, &time.of(By::Past)).await;
     Ok(observed)
 }
 

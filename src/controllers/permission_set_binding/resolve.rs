@@ -6,7 +6,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::claims::{self, Rivals};
 use super::guard;
-use super::ledger::Ledger;
+use super::ledger::{self, Ledger};
 use crate::api::v1alpha1::{IdentityFederation, ManagementAccount, PermissionSetBinding};
 use crate::controllers::context::Context;
 use crate::engine::Instance;
@@ -145,6 +145,30 @@ pub fn claimed_twice(object: &PermissionSetBinding, rivals: &Rivals) -> Problem 
         object.spec.permission_set.name
     );
     Problem::new(Class::Blocked, Reason::ClaimedTwice, message)
+}
+
+/// That the ledger is about the instance that the federation sees now: what is on another one can be neither removed
+/// nor forgotten from here.
+///
+/// # Errors
+/// `InstanceNotFound` (class Blocked) when it is about another one.
+pub fn same_instance(
+    object: &PermissionSetBinding,
+    resolved: &Resolved,
+    ledger: &Ledger,
+) -> Result<(), Problem> {
+    if !ledger.is_of_another(&resolved.instance_arn) {
+        return Ok(());
+    }
+    let message = format!(
+        "IdentityFederation {} sees the instance {} now, and what this binding gave is on another one (permission set {}): let the federation see that one again (spec.aws.region, spec.aws.identityCenter.instanceArn, its credentials), or delete the binding there first. If that instance is gone: kubectl delete configmap {} -n {}",
+        resolved.federation.name_any(),
+        resolved.instance_arn,
+        ledger.set_arn.as_deref().unwrap_or_default(),
+        ledger::name(object),
+        object.namespace().unwrap_or_default()
+    );
+    Err(Problem::new(Class::Blocked, Reason::InstanceNotFound, message))
 }
 
 /// What nothing but stated removals may be done for, and what of those not either. `known`: the ledger is believed.

@@ -195,19 +195,25 @@ pub fn report(
     let unread = unread.map(|e| Problem::from_cloud(e, "read the assignments"));
     let edited = applied.created_set || applied.edits > 0;
     let rests = observed.failures().map(|(_, w)| w.rest).chain(observed.set.failed.values().map(|w| w.rest));
+    // Nothing may begin while nobody can tell what runs.
+    let is_blind = observed.work.is_some() && observed.assigned.running.is_empty();
     let mut report = Report {
         status: base(object),
         class: problems.iter().copied().chain(&unread).map(|p| p.class).max_by_key(|c| c.is_silent()),
         passes: (!problems.is_empty() || unread.is_some())
             && problems.iter().copied().chain(&unread).all(|p| p.class == Class::Transient),
         retry_after: problems.iter().copied().chain(&unread).filter_map(|p| p.retry_after).max(),
-        busy: (observed.is_busy() && applied.problem.is_none()) || edited || applied.did_something(),
+        busy: (observed.is_busy() && applied.problem.is_none() && !is_blind)
+            || edited
+            || applied.did_something(),
         waiting,
         rest: rests.min(),
     };
     if report.class.is_some_and(Class::is_silent) {
         // Throttling is a delay, never a condition.
         report.status = object.status.clone().unwrap_or_default();
+        // What was asked for was looked at: else every pass would read everything anew, and be throttled the more.
+        report.status.last_handled_reconcile_at = handled_reconcile(object);
         return report;
     }
 
@@ -392,6 +398,9 @@ fn assignments_part(
             tally.current, tally.desired
         );
         return (Verdict::Unknown, Reason::Progressing, message);
+    }
+    if let Some(work) = observed.work.as_ref().filter(|_| observed.assigned.running.is_empty()) {
+        return said(work);
     }
     if tally.pending > 0 {
         let message = format!(

@@ -1,0 +1,77 @@
+//! What the ledger names is on another instance, or somebody else's by now.
+
+use causeway::api::v1alpha1::IdentityFederation;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::harness::*;
+use crate::support::run;
+
+async fn sees(twin: &Twin, instance_arn: &str) {
+    let api = Api::<IdentityFederation>::namespaced(twin.client.clone(), &twin.home);
+    let status = json!({"status": {"aws": {"instanceArn": instance_arn}}});
+    api.patch_status("acme", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+}
+
+#[test]
+fn what_is_on_another_instance_is_not_forgotten() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        twin.create("readers", &plain("Readers")).await;
+        twin.settle(&operator, "readers").await.unwrap();
+        let (before, ledger) = (twin.assignments(), twin.ledger("readers").await.unwrap().data);
+        let journal = twin.sandbox.core.journal.last();
+
+        sees(&twin, "arn:aws:sso:::instance/ssoins-9999888877776666").await;
+        let outcome = twin.pass(&operator, "readers").await.unwrap();
+        let (verdict, reason, message) = said(&outcome.status, "Ready");
+        assert_eq!((verdict.as_str(), reason.as_str()), ("False", "InstanceNotFound"));
+        assert!(message.contains("spec.aws.identityCenter.instanceArn"), "{message}");
+        twin.delete("readers").await;
+        let outcome = twin.pass(&operator, "readers").await.expect("it holds on to itself");
+        assert!(
+            said(&outcome.status, "Ready").2.contains("ssoins-9999888877776666"),
+            "{:#?}",
+            outcome.status
+        );
+        assert_eq!(twin.ledger("readers").await.unwrap().data, ledger);
+        assert!(twin.mutations(journal).is_empty());
+        assert_eq!(twin.assignments(), before);
+
+        sees(&twin, &twin.sandbox.aws.facts().instance_arn.unwrap()).await;
+        assert!(twin.settle(&operator, "readers").await.is_none());
+        assert_eq!(twin.assignments(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_set_that_was_given_to_another_owner_keeps_its_assignments() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        twin.create("readers", &plain("Readers")).await;
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        let before = twin.assignments();
+        let mark = aws_sdk_ssoadmin::types::Tag::builder()
+            .key("causeway.dev/owner")
+            .value("test/elsewhere/readers")
+            .build()
+            .unwrap();
+        let tagged = || {
+            twin.aws
+                .ssoadmin
+                .tag_resource()
+                .instance_arn(twin.sandbox.aws.facts().instance_arn.unwrap())
+                .resource_arn(status.permission_set_arn.clone().unwrap())
+                .tags(mark.clone())
+                .send()
+        };
+        patiently(tagged).await;
+        twin.delete("readers").await;
+        eventually("it goes", async || twin.settle(&operator, "readers").await.is_none()).await;
+        assert_eq!(twin.assignments(), before, "they are the other one's");
+        assert!(twin.told.lock().unwrap().iter().any(|note| note.contains("stays in AWS")));
+    });
+}
