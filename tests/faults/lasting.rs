@@ -14,7 +14,7 @@ use super::operations::{Fault, Operation};
 use crate::support::world::{RunningOperator, TestWorld, condition};
 
 /// Faults under way at the same time.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 /// How long the tries are counted.
 const WINDOW: Duration = Duration::from_secs(3);
 /// First and longest delay after a failure.
@@ -172,7 +172,7 @@ async fn endure(fault: Fault, rounds: &[&[Calls]], operations: &[Operation]) {
     let mut world = journey::world("lasting").await;
     let timing = &mut world.settings.timing;
     timing.resync = Duration::from_secs(2);
-    timing.reconcile = Duration::from_secs(6);
+    timing.reconcile = Duration::from_secs(10);
     timing.backoff = BACKOFF;
     let mut operator = world.operator();
     journey::make(&world).await;

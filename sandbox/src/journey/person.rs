@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -142,7 +143,9 @@ impl Person {
                 ])
             }
             "EnableProvisioning" => {
-                let token = self.aws.enable_automatic_provisioning().map_err(refused)?;
+                // Whoever finds it enabled, and has no token, makes another one.
+                let token = self.aws.enable_automatic_provisioning();
+                let token = token.or_else(|_| self.aws.create_scim_token()).map_err(refused)?;
                 let name = object
                     .data
                     .pointer("/spec/secretRef/name")
@@ -172,7 +175,18 @@ impl Person {
             ("token".to_owned(), text("token")),
             ("issuedAt".to_owned(), self.now.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         ]);
-        self.put_secret(name, data).await
+        // The console shows a token once: who has it in hand does not let go of it at the first hiccup.
+        let mut left = 5;
+        loop {
+            match self.put_secret(name, data.clone()).await {
+                Err(error) if left > 0 => {
+                    tracing::debug!(%error, "the Secret could not be written; trying again");
+                    left -= 1;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                written => return written,
+            }
+        }
     }
 
     async fn put_secret(&self, name: &str, data: BTreeMap<String, String>) -> anyhow::Result<()> {
