@@ -8,31 +8,11 @@ pub mod process;
 mod switches;
 mod workload;
 
-use std::collections::BTreeSet;
-
 use jiff::SignedDuration;
-use sandbox::sign_in::Verdict;
 
 use crate::support::run;
+use crate::support::sign_in::access;
 use crate::support::world::{ALL, CHANGE, TestWorld};
-
-/// The application's id, read from the tenant.
-fn app_id(world: &TestWorld) -> String {
-    let applications = world.sandbox.entra.world().applications;
-    assert_eq!(applications.len(), 1, "one application");
-    applications[0].app_id.clone().expect("an id")
-}
-
-/// What a person sees after signing in: account and permission set; none when refused.
-fn access(world: &TestWorld, who: &str) -> Option<BTreeSet<(String, String)>> {
-    let came = world.sandbox.sign_in(who, &app_id(world));
-    (came.verdict == Verdict::Admitted).then(|| {
-        came.access
-            .into_iter()
-            .flat_map(|a| a.roles.into_iter().map(move |r| (a.account_id.clone(), r)))
-            .collect()
-    })
-}
 
 #[test]
 fn people_sign_in_with_what_the_yaml_says_and_lose_it_again() {

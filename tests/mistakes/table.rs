@@ -11,7 +11,7 @@ use super::redact::redact;
 use crate::support::world::{TestWorld, condition};
 
 /// How long a mistake may stay unnoticed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 /// How long one is looked at that is known to be answered otherwise than it should be.
 const BRIEFLY: Duration = Duration::from_secs(8);
 /// A message that stands for so long is the one that people read.

@@ -10,8 +10,9 @@ use sandbox::sign_in::{Cloud, Verdict};
 use sandbox::world;
 use serde_json::{Value, json};
 
-use super::{access, app_id, on};
+use super::on;
 use crate::support::run;
+use crate::support::sign_in::{access, app_id};
 use crate::support::world::{TestWorld, condition};
 
 const FEDERATION: &str = include_str!("../../examples/aws-groups/10-federation.yaml");

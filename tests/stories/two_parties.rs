@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
+use super::on;
 use super::party::Party;
-use super::{access, on};
 use crate::support::run;
+use crate::support::sign_in::access;
 use crate::support::world::TestWorld;
 
 pub const ENTRA_FEDERATION: &str = include_str!("../../examples/two-parties/entra-team/10-federation.yaml");

@@ -2,6 +2,7 @@
 
 pub mod credentials;
 pub mod logs;
+pub mod sign_in;
 pub mod world;
 
 use std::future::Future;
