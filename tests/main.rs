@@ -4,6 +4,7 @@
 mod architecture;
 mod binding;
 mod clients;
+mod docs;
 mod faults;
 mod federation;
 mod frame;
@@ -11,6 +12,7 @@ mod journey;
 mod load;
 mod mistakes;
 mod pages;
+mod privilege;
 mod schema;
 mod scim;
 mod stories;

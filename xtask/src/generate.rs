@@ -1,5 +1,6 @@
 //! Everything that is generated from the code.
 
+mod pages;
 mod reference;
 mod world;
 
@@ -27,6 +28,13 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     }
     wanted.insert(root.join("docs/reference/reasons.md"), reference::reasons());
     wanted.insert(root.join("docs/reference/world.md"), world::page()?);
+    for (name, content) in pages::policies()? {
+        wanted.insert(root.join(name), content);
+    }
+    for page in pages::parts() {
+        let path = root.join(page.path);
+        wanted.insert(path.clone(), page.merged(&path)?);
+    }
 
     let mut off = Vec::new();
     for (path, content) in &wanted {

@@ -6,6 +6,7 @@ mod faults;
 mod fuzz;
 mod generate;
 mod mistakes;
+mod release;
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +48,12 @@ enum Task {
     },
     /// Make the mistakes of users and administrators, and write docs/mistakes.md with what they read.
     Mistakes,
+    /// Build the static binary, check it, and write it to dist/ with its checksums and what is in it; then measure it.
+    Release {
+        /// Take this binary instead of building one.
+        #[arg(long, value_name = "FILE")]
+        built: Option<std::path::PathBuf>,
+    },
     /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
     Faults {
         /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
@@ -65,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
         Task::Mistakes => mistakes::run(),
+        Task::Release { built } => release::run(built),
         Task::Faults { only, quick } => faults::run(&only, quick),
     }
 }
