@@ -20,7 +20,7 @@ use rand::RngExt as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub use binaries::{Binaries, BinariesError, KUBERNETES, cache_root};
+pub use binaries::{Binaries, BinariesError, KUBERNETES};
 use pki::{Credential, Pki};
 pub use process::Process;
 
