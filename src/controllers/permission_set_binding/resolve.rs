@@ -107,7 +107,8 @@ pub async fn resolve(
     let instance_arn = aws.instance_arn.clone();
     let clients = match context.aws(&federation).await {
         Ok(clients) => clients,
-        Err(problem) => return Err(not_ready.unwrap_or(problem)),
+        // One that is being deleted says nothing of its instance any more: then the credentials are the trouble.
+        Err(problem) => return Err(not_ready.filter(|_| ready.is_some()).unwrap_or(problem)),
     };
     let instance = context.engine.instance(&instance_arn, &aws.identity_store_id, &clients);
     let (labels, refused) = match admitted {
