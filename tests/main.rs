@@ -11,6 +11,8 @@ mod journey;
 mod load;
 mod mistakes;
 mod pages;
+#[path = "../xtask/src/release.rs"]
+mod release;
 mod schema;
 mod scim;
 mod stories;

@@ -6,6 +6,7 @@ mod faults;
 mod fuzz;
 mod generate;
 mod mistakes;
+mod release;
 
 use clap::{Parser, Subcommand};
 
@@ -18,7 +19,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write what is generated from the code: crds/ and docs/reference/.
+    /// Write what is generated from the code: crds/, docs/reference/, and for which version other generated pages are.
     Gen {
         /// Write nothing; fail when a file differs.
         #[arg(long)]

@@ -10,6 +10,8 @@ pub mod sso_admin;
 
 mod connection;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod reads_only;
 mod sessions;
 mod sts;
