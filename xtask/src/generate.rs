@@ -1,6 +1,8 @@
 //! Everything that is generated from the code.
 
+mod chart;
 mod reference;
+mod rights;
 mod world;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use causeway::api::all_crds;
 use crate::release;
 
 /// Folders whose every file is generated: what is no longer generated is deleted there.
-const GENERATED_FOLDERS: [&str; 2] = ["crds", "docs/reference"];
+const GENERATED_FOLDERS: [&str; 3] = ["crds", "docs/reference", "charts/causeway/templates/crds"];
 
 /// Pages that longer runs generate: only for which version they are is kept up here.
 const STAMPED: [&str; 3] = ["docs/conformance.md", "docs/faults.md", "docs/mistakes.md"];
@@ -47,6 +49,9 @@ pub fn run(check: bool) -> anyhow::Result<()> {
         let page = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
         wanted.insert(path, release::restamped(&page, &line));
     }
+
+    wanted.insert(root.join("examples/operator/rbac.yaml"), rights::example());
+    wanted.extend(chart::files(root)?.into_iter().map(|(path, text)| (root.join(path), text)));
 
     let mut off = Vec::new();
     for (path, content) in &wanted {
