@@ -26,6 +26,8 @@ pub struct Live {
     client: Client,
     operator: Operator,
     told: u64,
+    /// Whether a console may refuse for now what a resource asks for.
+    patient: bool,
     said: BTreeMap<(String, String), String>,
 }
 
@@ -35,7 +37,22 @@ impl Live {
         let core = sandbox.core.clone();
         let told = core.journal.last();
         let names = Names::of(sandbox);
-        Self { screen: screen.clone(), core, names, client, operator, told, said: BTreeMap::new() }
+        Self {
+            screen: screen.clone(),
+            core,
+            names,
+            client,
+            operator,
+            told,
+            patient: false,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Everything was applied at once: what one resource asks for may have to wait for what another will ask for.
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
     /// The end of the operator's log.
@@ -51,6 +68,7 @@ impl Live {
     /// Waits until the resources are Ready at their newest generation. A person does what they ask for meanwhile.
     pub async fn until_ready(&mut self, person: &Person, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        let mut refused = String::new();
         loop {
             let objects = self.tick().await?;
             let ready = wanted.iter().all(|(kind, name)| {
@@ -59,7 +77,14 @@ impl Live {
             if ready {
                 return Ok(());
             }
-            if let Some(act) = person.act().await? {
+            let act = match person.act().await {
+                Err(error) if self.patient => {
+                    refused = format!("; the person was refused: {error:#}");
+                    None
+                }
+                other => other?,
+            };
+            if let Some(act) = act {
                 self.screen.text(&format!("→ {}", act.what));
                 for line in act.done {
                     self.screen.person(&line);
@@ -68,7 +93,7 @@ impl Live {
                 self.until_seen(&act.step).await?;
             }
             if Instant::now() > deadline {
-                bail!("not ready within {} s: {}", PATIENCE.as_secs(), self.present(&objects));
+                bail!("not ready within {} s: {}{refused}", PATIENCE.as_secs(), self.present(&objects));
             }
             tokio::time::sleep(TICK).await;
         }

@@ -206,6 +206,9 @@ pub async fn rehearsal(
     let screen = Screen::silent();
     let person = Person::new(sandbox, client.clone(), "identity");
     let mut live = Live::new(&screen, sandbox, client.clone(), operator);
+    if applied == Applied::AtOnce {
+        live = live.patient();
+    }
     let told = match applied {
         Applied::StepByStep => journey_in(&mut live, &person, &screen, sandbox, client).await,
         Applied::AtOnce => end_of_it(&mut live, &person, &screen, sandbox).await,
