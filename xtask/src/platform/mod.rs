@@ -1,6 +1,7 @@
-//! The product as platform teams get it, with the real tools on the real control plane: Helm and kubectl. Each suite
+//! The product as platform teams get it, with the real tools on the real control plane: Helm, Argo CD and kubectl. Each suite
 //! starts what it needs and ends it. `cargo test` does without all this.
 
+mod argocd;
 mod tools;
 
 use std::time::Instant;
@@ -12,11 +13,14 @@ use anyhow::{Context as _, bail};
 enum Suite {
     /// The chart.
     Helm,
+    /// Argo CD.
+    Argocd,
 }
 
 /// In the order in which they run.
 const SUITES: &[(&str, Suite)] = &[
-    ("helm", Suite::Helm), //
+    ("helm", Suite::Helm),
+    ("argocd", Suite::Argocd),
 ];
 
 /// Runs all suites, or the named ones.
@@ -37,6 +41,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         let ended = runtime.block_on(async {
             match suite {
                 Suite::Helm => helm(&mut checks).await,
+                Suite::Argocd => argocd::run(&mut checks).await,
             }
         });
         if let Err(error) = ended {
