@@ -1,6 +1,8 @@
 //! Everything that is generated from the code.
 
+mod chart;
 mod reference;
+mod rights;
 mod world;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,7 @@ use anyhow::{Context as _, bail};
 use causeway::api::all_crds;
 
 /// Folders whose every file is generated: what is no longer generated is deleted there.
-const GENERATED_FOLDERS: [&str; 2] = ["crds", "docs/reference"];
+const GENERATED_FOLDERS: [&str; 3] = ["crds", "docs/reference", "charts/causeway/templates/crds"];
 
 /// Writes the generated files, or with `check` compares them.
 pub fn run(check: bool) -> anyhow::Result<()> {
@@ -27,6 +29,9 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     }
     wanted.insert(root.join("docs/reference/reasons.md"), reference::reasons());
     wanted.insert(root.join("docs/reference/world.md"), world::page()?);
+
+    wanted.insert(root.join("examples/operator/rbac.yaml"), rights::example());
+    wanted.extend(chart::files(root)?.into_iter().map(|(path, text)| (root.join(path), text)));
 
     let mut off = Vec::new();
     for (path, content) in &wanted {

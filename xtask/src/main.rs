@@ -19,7 +19,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write what is generated from the code: crds/ and docs/reference/.
+    /// Write what is generated from the code: crds/, docs/reference/, the operator's rights, and parts of the chart.
     Gen {
         /// Write nothing; fail when a file differs.
         #[arg(long)]

@@ -43,6 +43,11 @@ impl Live {
         self.operator.tail()
     }
 
+    /// The operator, when the account is over.
+    pub fn into_operator(self) -> Operator {
+        self.operator
+    }
+
     /// Waits until the resources are Ready at their newest generation. A person does what they ask for meanwhile.
     pub async fn until_ready(&mut self, person: &Person, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;

@@ -31,7 +31,8 @@ pub struct Resolved {
 /// The federation that a binding refers to. Whether the binding may use it is another question ([`guard::admit`]).
 ///
 /// # Errors
-/// `FederationNotFound`; in another namespace `BindingNotAllowed`; `ManagedByOtherParty`; API server trouble.
+/// `FederationNotFound`, also where the operator does not look; in another namespace `BindingNotAllowed`;
+/// `ManagedByOtherParty`; API server trouble.
 pub async fn federation(
     object: &PermissionSetBinding,
     context: &Context,
@@ -39,6 +40,9 @@ pub async fn federation(
     let own = object.namespace().unwrap_or_default();
     let reference = &object.spec.federation_ref;
     let namespace = reference.namespace.as_deref().unwrap_or(&own);
+    if !context.settings.watches(namespace) {
+        return Err(not_watched(&reference.name, namespace));
+    }
     let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), namespace);
     let federation = federations.get_opt(&reference.name).await?.ok_or_else(|| {
         if namespace != own {
@@ -59,6 +63,14 @@ pub async fn federation(
         });
     }
     Ok(federation)
+}
+
+/// The operator is restricted to other namespaces, and may read nothing there.
+fn not_watched(federation: &str, namespace: &str) -> Problem {
+    let message = format!(
+        "spec.federationRef names IdentityFederation {federation} in namespace {namespace}, and this operator does not look there: have {namespace} added to its --namespaces (the chart's value namespaces), or create a binding that refers to a federation which it watches"
+    );
+    Problem::new(Class::Blocked, Reason::FederationNotFound, message)
 }
 
 /// Permission sets are AWS's.

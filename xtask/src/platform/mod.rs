@@ -1,10 +1,14 @@
-//! The product as platform teams get it, with the real tools on the real control plane: Helm, Argo CD and kubectl. Each suite
-//! starts what it needs and ends it. `cargo test` does without all this.
+//! The product as platform teams get it, with the real tools on the real control plane: Helm, kubectl and Argo CD. Each
+//! suite starts what it needs and ends it. `cargo test` does without all this.
 
 mod argocd;
+mod helm;
+mod kubectl;
+mod stage;
 mod tools;
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
@@ -13,15 +17,15 @@ use anyhow::{Context as _, bail};
 enum Suite {
     /// The chart.
     Helm,
+    /// What people type.
+    Kubectl,
     /// Argo CD.
     Argocd,
 }
 
 /// In the order in which they run.
-const SUITES: &[(&str, Suite)] = &[
-    ("helm", Suite::Helm),
-    ("argocd", Suite::Argocd),
-];
+const SUITES: &[(&str, Suite)] =
+    &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl), ("argocd", Suite::Argocd)];
 
 /// Runs all suites, or the named ones.
 ///
@@ -40,7 +44,8 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         let began = Instant::now();
         let ended = runtime.block_on(async {
             match suite {
-                Suite::Helm => helm(&mut checks).await,
+                Suite::Helm => helm::run(&mut checks).await,
+                Suite::Kubectl => kubectl::run(&mut checks).await,
                 Suite::Argocd => argocd::run(&mut checks).await,
             }
         });
@@ -59,11 +64,30 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn helm(checks: &mut Checks) -> anyhow::Result<()> {
-    let helm = tokio::task::spawn_blocking(tools::helm).await??;
-    let version = tools::said(std::process::Command::new(helm).args(["version", "--short"]))?;
-    checks.check(&format!("helm {} is there", version.trim()), || Ok(()));
-    Ok(())
+/// The folder of the repository.
+fn root() -> anyhow::Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")
+}
+
+/// The chart's folder.
+fn chart() -> anyhow::Result<String> {
+    Ok(root()?.join("charts/causeway").display().to_string())
+}
+
+/// Waits until something holds, with what it was like at last as the error.
+async fn until(
+    what: &str,
+    within: Duration,
+    mut holds: impl AsyncFnMut() -> anyhow::Result<Result<(), String>>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + within;
+    loop {
+        let Err(was) = holds().await? else { return Ok(()) };
+        if Instant::now() > deadline {
+            bail!("not within {} s: {what}; at last: {was}", within.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// What was found, told as it is found.

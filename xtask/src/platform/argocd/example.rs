@@ -1,12 +1,10 @@
 //! What `examples/argocd/identity/` has is what `examples/identity-center/` has, in waves.
 
-use std::path::Path;
-
 use anyhow::{Context as _, ensure};
 use kube::api::DynamicObject;
 use sandbox::journey;
 
-use super::super::Checks;
+use super::super::{Checks, root};
 use super::kinds;
 
 /// The files, in both folders.
@@ -18,7 +16,7 @@ const WAVE: &str = "argocd.argoproj.io/sync-wave";
 /// # Errors
 /// When a file cannot be read; a difference is a failed check.
 pub fn run(checks: &mut Checks) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    let root = root()?;
     let read = |folder: &str, file: &str| -> anyhow::Result<Vec<DynamicObject>> {
         let path = root.join("examples").join(folder).join(file);
         journey::parse(&std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?, None)

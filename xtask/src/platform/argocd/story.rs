@@ -9,7 +9,7 @@ use kube::api::{Patch, PatchParams};
 use sandbox::journey::{self, Operator};
 use serde_json::json;
 
-use super::super::Checks;
+use super::super::{Checks, root};
 use super::application::{Application, State};
 use super::installation::Installation;
 use super::repository::Repository;
@@ -42,20 +42,14 @@ pub async fn run(checks: &mut Checks, tools: &Tools) -> anyhow::Result<()> {
 }
 
 async fn tell(checks: &mut Checks, world: &mut World, binary: &Path, dir: &Path) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    let root = root()?;
     let git = Repository::create(dir.join("git"))?;
     git.take(&root.join("charts"), "charts")?;
     git.take(&root.join("examples/argocd/identity"), "identity")?;
     let first = git.commit("what there is at first")?;
 
-    if root.join("charts/causeway").is_dir() {
     let chart = Application::create(&world.client, CAUSEWAY, &git.url()).await?;
     chart.synced(&first).await?;
-    } else { // TEMPORARY
-        for f in std::fs::read_dir(root.join("crds"))? { journey::apply(&world.client, &journey::parse(&std::fs::read_to_string(f?.path())?, None)?).await?; }
-        journey::apply(&world.client, &journey::parse(&std::fs::read_to_string(root.join("examples/operator/rbac.yaml"))?, None)?).await?;
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    }
     checks.passed("the chart is synced, its CRDs first");
     world.start_operator(binary, dir).await?;
 
