@@ -1,6 +1,7 @@
 //! Everything that is generated from the code.
 
 mod chart;
+mod pages;
 mod reference;
 mod rights;
 mod world;
@@ -25,7 +26,7 @@ const STAMPED: [&str; 3] = ["docs/conformance.md", "docs/faults.md", "docs/mista
 /// There is no changelog.
 pub fn release_line(root: &Path) -> anyhow::Result<String> {
     let changelog = std::fs::read_to_string(root.join("CHANGELOG.md")).context("read CHANGELOG.md")?;
-    Ok(release::line(env!("CARGO_PKG_VERSION"), &changelog))
+    Ok(stamp::line(env!("CARGO_PKG_VERSION"), &changelog))
 }
 
 /// Writes the generated files, or with `check` compares them.
@@ -47,11 +48,18 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     for name in STAMPED {
         let path = root.join(name);
         let page = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
-        wanted.insert(path, release::restamped(&page, &line));
+        wanted.insert(path, stamp::restamped(&page, &line));
     }
 
     wanted.insert(root.join("examples/operator/rbac.yaml"), rights::example());
     wanted.extend(chart::files(root)?.into_iter().map(|(path, text)| (root.join(path), text)));
+    for (name, content) in pages::policies()? {
+        wanted.insert(root.join(name), content);
+    }
+    for page in pages::parts() {
+        let path = root.join(page.path);
+        wanted.insert(path.clone(), page.merged(&path)?);
+    }
 
     let mut off = Vec::new();
     for (path, content) in &wanted {

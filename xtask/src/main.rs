@@ -8,6 +8,7 @@ mod generate;
 mod mistakes;
 mod platform;
 mod release;
+mod stamp;
 
 use clap::{Parser, Subcommand};
 
@@ -57,6 +58,12 @@ enum Task {
     },
     /// Make the mistakes of users and administrators, and write docs/mistakes.md with what they read.
     Mistakes,
+    /// Build the static binary, check it, and write it to dist/ with its checksums and what is in it; then measure it.
+    Release {
+        /// Take this binary instead of building one.
+        #[arg(long, value_name = "FILE")]
+        built: Option<std::path::PathBuf>,
+    },
     /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
     Faults {
         /// Only cells whose name holds this text, such as "CreatePermissionSet × hang"; writes nothing.
@@ -76,6 +83,7 @@ fn main() -> anyhow::Result<()> {
         Task::Conformance { report, only } => conformance::run(report, &only),
         Task::Platform { only } => platform::run(&only),
         Task::Mistakes => mistakes::run(),
+        Task::Release { built } => release::run(built),
         Task::Faults { only, quick } => faults::run(&only, quick),
     }
 }

@@ -1,5 +1,6 @@
 //! AWS through the official SDKs.
 
+pub mod actions;
 pub mod assignments;
 pub mod identity_store;
 pub mod instances;

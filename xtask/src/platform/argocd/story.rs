@@ -60,7 +60,10 @@ async fn tell(checks: &mut Checks, world: &mut World, binary: &Path, dir: &Path)
 
     let acknowledged = hand_offs(checks, world, &git, &app, &first).await?;
     app.until(|s| s.is_synced(&acknowledged) && s.health() == "Healthy").await?;
-    ensure!(world.holders(PRODUCTION).is_some_and(|holders| holders.len() == 2), "two groups hold {PRODUCTION}");
+    ensure!(
+        world.holders(PRODUCTION).is_some_and(|holders| holders.len() == 2),
+        "two groups hold {PRODUCTION}"
+    );
     checks.passed("all is Healthy, and people have access");
 
     nothing_differs(checks, world, &app, &acknowledged).await?;
@@ -70,14 +73,19 @@ async fn tell(checks: &mut Checks, world: &mut World, binary: &Path, dir: &Path)
     let wanted = [&first, &acknowledged, &restrained, &pruned];
     checks.check("each commit was synced, and no operation failed or was terminated", || {
         let history = state.history();
-        ensure!(wanted.iter().all(|w| history.contains(&w.as_str())), "not all of {wanted:?} are in {history:?}");
+        ensure!(
+            wanted.iter().all(|w| history.contains(&w.as_str())),
+            "not all of {wanted:?} are in {history:?}"
+        );
         ensure!(app.mishaps().is_empty(), "operations were {:?}", app.mishaps());
         Ok(())
     });
     app.delete().await?;
     ensure!(world.generations().await?.is_empty(), "resources are left");
     ensure!(world.permission_sets().is_empty(), "in AWS there are still {:?}", world.permission_sets());
-    checks.passed("the application is deleted with all its resources, and nothing of the bindings is left in AWS");
+    checks.passed(
+        "the application is deleted with all its resources, and nothing of the bindings is left in AWS",
+    );
     Ok(())
 }
 
@@ -130,7 +138,8 @@ async fn nothing_differs(
     ensure!(state.is_synced(revision), "a difference without a change: {}", state.told());
     ensure!(state.history().len() == syncs, "it was synced again without a change: {}", state.told());
     let state = app.sync(revision).await?;
-    let changed: Vec<_> = state.results().into_iter().filter(|(_, came)| !came.contains("unchanged")).collect();
+    let changed: Vec<_> =
+        state.results().into_iter().filter(|(_, came)| !came.contains("unchanged")).collect();
     ensure!(state.phase() == "Succeeded" && changed.is_empty(), "a further sync changes {changed:?}");
     ensure!(world.generations().await? == before, "a further sync has made new generations");
     checks.passed("there is no difference at rest, and a further sync changes nothing");
