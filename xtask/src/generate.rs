@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use causeway::api::all_crds;
 
-use crate::release;
+use crate::stamp;
 
 /// Folders whose every file is generated: what is no longer generated is deleted there.
 const GENERATED_FOLDERS: [&str; 3] = ["crds", "docs/reference", "charts/causeway/templates/crds"];
