@@ -1,6 +1,7 @@
-//! The product as platform teams get it, with the real tools on the real control plane: Helm and kubectl. Each suite
-//! starts what it needs and ends it. `cargo test` does without all this.
+//! The product as platform teams get it, with the real tools on the real control plane: Helm, kubectl and Argo CD. Each
+//! suite starts what it needs and ends it. `cargo test` does without all this.
 
+mod argocd;
 mod helm;
 mod kubectl;
 mod stage;
@@ -18,10 +19,13 @@ enum Suite {
     Helm,
     /// What people type.
     Kubectl,
+    /// Argo CD.
+    Argocd,
 }
 
 /// In the order in which they run.
-const SUITES: &[(&str, Suite)] = &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl)];
+const SUITES: &[(&str, Suite)] =
+    &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl), ("argocd", Suite::Argocd)];
 
 /// Runs all suites, or the named ones.
 ///
@@ -42,6 +46,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
             match suite {
                 Suite::Helm => Box::pin(helm::run(&mut checks)).await,
                 Suite::Kubectl => Box::pin(kubectl::run(&mut checks)).await,
+                Suite::Argocd => Box::pin(argocd::run(&mut checks)).await,
             }
         });
         if let Err(error) = ended {
