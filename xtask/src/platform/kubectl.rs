@@ -12,7 +12,7 @@ use super::{Checks, root};
 /// When a step fails that the others need.
 pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let stage = Stage::set().await?;
-    stage.install(&[])?;
+    stage.install(&[]).await?;
     let examples = root()?.join("examples/identity-center").display().to_string();
     stage.said(&["apply", "-f", &examples]).await?;
     stage.person().make_credentials().await?;

@@ -28,7 +28,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
         "namespaces={identity,payments},rbac.secrets[0].namespace=identity,rbac.secrets[0].names={entra,aws,aws-scim}",
         "--set",
         &by_proxy,
-    ])?;
+    ]).await?;
     let roles = stage.names(&["clusterroles", "-l", "app.kubernetes.io/instance=causeway"]).await?;
     checks.check("with a list of namespaces the operator has no ClusterRole", || {
         let for_people = |name: &String| name.ends_with("-view") || name.ends_with("-edit");
