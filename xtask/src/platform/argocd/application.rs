@@ -46,7 +46,8 @@ impl Application {
     /// # Errors
     /// When it cannot be read.
     pub async fn state(&self) -> anyhow::Result<State> {
-        let object = self.api.get(&self.name).await.with_context(|| format!("read the application {}", self.name))?;
+        let object =
+            self.api.get(&self.name).await.with_context(|| format!("read the application {}", self.name))?;
         let state = State(object.data["status"].clone());
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(state.phase().to_owned());
         Ok(state)
@@ -64,7 +65,12 @@ impl Application {
                 return Ok(state);
             }
             if Instant::now() > end {
-                bail!("not within {} s; the application {} says:\n{}", PATIENCE.as_secs(), self.name, state.told());
+                bail!(
+                    "not within {} s; the application {} says:\n{}",
+                    PATIENCE.as_secs(),
+                    self.name,
+                    state.told()
+                );
             }
             tokio::time::sleep(TICK).await;
         }
@@ -84,7 +90,8 @@ impl Application {
     /// As [`until`](Self::until).
     pub async fn sync(&self, revision: &str) -> anyhow::Result<State> {
         let before = self.state().await?.0["operationState"]["startedAt"].clone();
-        let operation = json!({"operation": {"initiatedBy": {"username": "ada"}, "sync": {"revision": revision}}});
+        let operation =
+            json!({"operation": {"initiatedBy": {"username": "ada"}, "sync": {"revision": revision}}});
         self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(operation)).await?;
         self.until(|s| s.0["operationState"]["startedAt"] != before && s.phase() != "Running").await
     }
@@ -143,10 +150,16 @@ impl State {
     /// Whether the operation for that revision has ended well and nothing differs from it.
     #[must_use]
     pub fn is_synced(&self, revision: &str) -> bool {
-        self.0["sync"]["status"] == "Synced"
+        self.has_no_difference()
             && self.0["sync"]["revision"] == revision
             && self.phase() == "Succeeded"
             && self.0["operationState"]["syncResult"]["revision"] == revision
+    }
+
+    /// Whether the cluster is as Git says.
+    #[must_use]
+    pub fn has_no_difference(&self) -> bool {
+        self.0["sync"]["status"] == "Synced"
     }
 
     /// Health and message of one of its resources.
@@ -171,7 +184,12 @@ impl State {
         let text = |r: &Value, key: &str| r[key].as_str().unwrap_or_default().to_owned();
         all.into_iter()
             .flatten()
-            .map(|r| (format!("{} {}", text(r, "kind"), text(r, "name")), format!("{} {}", text(r, "status"), text(r, "message"))))
+            .map(|r| {
+                (
+                    format!("{} {}", text(r, "kind"), text(r, "name")),
+                    format!("{} {}", text(r, "status"), text(r, "message")),
+                )
+            })
             .collect()
     }
 
@@ -188,9 +206,11 @@ impl State {
             self.0["operationState"]["message"]
         )];
         lines.extend(self.0["conditions"].as_array().into_iter().flatten().map(Value::to_string));
-        lines.extend(self.resources().iter().map(|r| {
-            format!("{} {}: {} {}", r["kind"], r["name"], r["status"], r["health"])
-        }));
+        lines.extend(
+            self.resources()
+                .iter()
+                .map(|r| format!("{} {}: {} {}", r["kind"], r["name"], r["status"], r["health"])),
+        );
         lines.extend(self.results().into_iter().map(|(what, came)| format!("{what}: {came}")));
         lines.join("\n")
     }

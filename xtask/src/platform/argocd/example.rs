@@ -8,7 +8,8 @@ use super::super::{Checks, root};
 use super::kinds;
 
 /// The files, in both folders.
-const FILES: [&str; 4] = ["00-namespace.yaml", "10-federation.yaml", "20-connection.yaml", "30-bindings.yaml"];
+const FILES: [&str; 4] =
+    ["00-namespace.yaml", "10-federation.yaml", "20-connection.yaml", "30-bindings.yaml"];
 const WAVE: &str = "argocd.argoproj.io/sync-wave";
 
 /// Compares them.
@@ -19,13 +20,17 @@ pub fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let root = root()?;
     let read = |folder: &str, file: &str| -> anyhow::Result<Vec<DynamicObject>> {
         let path = root.join("examples").join(folder).join(file);
-        journey::parse(&std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?, None)
+        journey::parse(
+            &std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?,
+            None,
+        )
     };
     let mut wrong = Vec::new();
     for file in FILES {
         let mut here = read("argocd/identity", file)?;
         for object in &mut here {
-            let wave = object.metadata.annotations.as_mut().and_then(|all| all.remove(WAVE)).unwrap_or_default();
+            let wave =
+                object.metadata.annotations.as_mut().and_then(|all| all.remove(WAVE)).unwrap_or_default();
             object.metadata.annotations.take_if(|all| all.is_empty());
             let ours = object.types.as_ref().is_some_and(|types| kinds().contains(&types.kind.as_str()));
             // Whatever they need comes before them, and goes after them.
@@ -34,7 +39,9 @@ pub fn run(checks: &mut Checks) -> anyhow::Result<()> {
             }
         }
         if here != read("identity-center", file)? {
-            wrong.push(format!("{file}: it differs from examples/identity-center/{file}, not only in its waves"));
+            wrong.push(format!(
+                "{file}: it differs from examples/identity-center/{file}, not only in its waves"
+            ));
         }
     }
     checks.check("the example is that of examples/identity-center, in waves", || {

@@ -6,8 +6,8 @@ use anyhow::{Context as _, ensure};
 use causeway::status::Reason;
 use serde_json::{Value, json};
 
-use super::super::tools::said;
 use super::super::Checks;
+use super::super::tools::said;
 use super::tools::Tools;
 use super::{config, kinds};
 
@@ -112,10 +112,13 @@ pub fn run(checks: &mut Checks, tools: &Tools) -> anyhow::Result<()> {
     ensure!(told.len() == cases.len(), "{} of {} objects were judged", told.len(), cases.len());
     let wrong: Vec<String> =
         told.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
-    checks.check(&format!("each of {} reasons has its health ({} objects)", Reason::ALL.len(), cases.len()), || {
-        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-        Ok(())
-    });
+    checks.check(
+        &format!("each of {} reasons has its health ({} objects)", Reason::ALL.len(), cases.len()),
+        || {
+            ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+            Ok(())
+        },
+    );
     Ok(())
 }
 
@@ -136,8 +139,11 @@ fn cases() -> Vec<Case> {
         let kind = kinds()[nth % 3];
         let ready = |status| object(kind, 2, &json!(2), &condition(status, reason, 2));
         let not = health(reason);
-        let message =
-            if not == "Degraded" { format!("{reason}: what is to be done") } else { "what is to be done".into() };
+        let message = if not == "Degraded" {
+            format!("{reason}: what is to be done")
+        } else {
+            "what is to be done".into()
+        };
         cases.push(Case { name: format!("False {reason}"), object: ready("False"), health: not, message });
     }
     for kind in kinds() {
@@ -177,7 +183,8 @@ fn condition(status: &str, reason: Reason, generation: i64) -> Value {
 }
 
 fn object(kind: &str, generation: i64, observed: &Value, ready: &Value) -> Value {
-    let other = json!({"type": "Stalled", "status": "True", "reason": "InvalidSpec", "message": "not looked at"});
+    let other =
+        json!({"type": "Stalled", "status": "True", "reason": "InvalidSpec", "message": "not looked at"});
     let mut status = json!({"conditions": [ready, other]});
     if !observed.is_null() {
         status["observedGeneration"] = observed.clone();

@@ -36,7 +36,12 @@ impl Installation {
     ///
     /// # Errors
     /// When the API server refuses something, or a program does not come up.
-    pub async fn start(tools: &Tools, cluster: &ControlPlane, client: &Client, dir: &Path) -> anyhow::Result<Self> {
+    pub async fn start(
+        tools: &Tools,
+        cluster: &ControlPlane,
+        client: &Client,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
         for name in ["tls", "ssh", "gnupg", "tmp"] {
             std::fs::create_dir_all(dir.join(name))?;
         }
@@ -47,7 +52,9 @@ impl Installation {
         let ports = Ports::pick()?;
         let redis_address = format!("127.0.0.1:{}", ports.redis);
         let redis = match &tools.redis {
-            Redis::Memory(program) => Process::start(program, [redis_address.as_str()], dir.join("redis.log"))?,
+            Redis::Memory(program) => {
+                Process::start(program, [redis_address.as_str()], dir.join("redis.log"))?
+            }
             Redis::Server(program) => {
                 let port = ports.redis.to_string();
                 let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
@@ -80,42 +87,48 @@ impl Installation {
                 .chain(arguments.iter().map(|&word| word.to_owned()));
             Process::start(Path::new("env"), words, dir.join(format!("{role}.log")))
         };
-        let repo_server = launch("argocd-repo-server", &[
-            "--port",
-            &ports.repo.to_string(),
-            "--metrics-port",
-            &ports.repo_metrics.to_string(),
-            "--address",
-            "127.0.0.1",
-            "--metrics-address",
-            "127.0.0.1",
-            "--redis",
-            &redis_address,
-            "--disable-tls",
-            // A commit is seen at the next look, without a webhook.
-            "--revision-cache-expiration",
-            "1s",
-        ])?;
+        let repo_server = launch(
+            "argocd-repo-server",
+            &[
+                "--port",
+                &ports.repo.to_string(),
+                "--metrics-port",
+                &ports.repo_metrics.to_string(),
+                "--address",
+                "127.0.0.1",
+                "--metrics-address",
+                "127.0.0.1",
+                "--redis",
+                &redis_address,
+                "--disable-tls",
+                // A commit is seen at the next look, without a webhook.
+                "--revision-cache-expiration",
+                "1s",
+            ],
+        )?;
         let kubeconfig = kubeconfig.display().to_string();
-        let controller = launch("argocd-application-controller", &[
-            "--kubeconfig",
-            &kubeconfig,
-            "--namespace",
-            NAMESPACE,
-            "--metrics-port",
-            &ports.controller.to_string(),
-            "--redis",
-            &redis_address,
-            "--repo-server",
-            &repo_address,
-            "--repo-server-plaintext",
-            "--app-resync",
-            "3",
-            "--app-resync-jitter",
-            "0",
-            // What is said of each resource then stands in the Application.
-            "--persist-resource-health",
-        ])?;
+        let controller = launch(
+            "argocd-application-controller",
+            &[
+                "--kubeconfig",
+                &kubeconfig,
+                "--namespace",
+                NAMESPACE,
+                "--metrics-port",
+                &ports.controller.to_string(),
+                "--redis",
+                &redis_address,
+                "--repo-server",
+                &repo_address,
+                "--repo-server-plaintext",
+                "--app-resync",
+                "3",
+                "--app-resync-jitter",
+                "0",
+                // What is said of each resource then stands in the Application.
+                "--persist-resource-health",
+            ],
+        )?;
         let mut installation = Self { controller, repo_server, redis };
         for port in [ports.redis, ports.repo, ports.controller] {
             installation.listens(port).await?;

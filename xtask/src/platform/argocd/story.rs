@@ -60,7 +60,10 @@ async fn tell(checks: &mut Checks, world: &mut World, binary: &Path, dir: &Path)
 
     let acknowledged = hand_offs(checks, world, &git, &app, &first).await?;
     app.until(|s| s.is_synced(&acknowledged) && s.health() == "Healthy").await?;
-    ensure!(world.holders(PRODUCTION).is_some_and(|holders| holders.len() == 2), "two groups hold {PRODUCTION}");
+    ensure!(
+        world.holders(PRODUCTION).is_some_and(|holders| holders.len() == 2),
+        "two groups hold {PRODUCTION}"
+    );
     checks.passed("all is Healthy, and people have access");
 
     nothing_differs(checks, world, &app, &acknowledged).await?;
@@ -70,14 +73,24 @@ async fn tell(checks: &mut Checks, world: &mut World, binary: &Path, dir: &Path)
     let wanted = [&first, &acknowledged, &restrained, &pruned];
     checks.check("each commit was synced, and no operation failed or was terminated", || {
         let history = state.history();
-        ensure!(wanted.iter().all(|w| history.contains(&w.as_str())), "not all of {wanted:?} are in {history:?}");
+        ensure!(
+            wanted.iter().all(|w| history.contains(&w.as_str())),
+            "not all of {wanted:?} are in {history:?}"
+        );
         ensure!(app.mishaps().is_empty(), "operations were {:?}", app.mishaps());
+        Ok(())
+    });
+    let state = chart.compared(1).await?;
+    checks.check("the chart is at rest: one sync, no difference", || {
+        ensure!(state.has_no_difference() && state.history().len() == 1, "{}", state.told());
         Ok(())
     });
     app.delete().await?;
     ensure!(world.generations().await?.is_empty(), "resources are left");
     ensure!(world.permission_sets().is_empty(), "in AWS there are still {:?}", world.permission_sets());
-    checks.passed("the application is deleted with all its resources, and nothing of the bindings is left in AWS");
+    checks.passed(
+        "the application is deleted with all its resources, and nothing of the bindings is left in AWS",
+    );
     Ok(())
 }
 
@@ -101,11 +114,12 @@ async fn hand_offs(
     let sha256 = world.until_asked(FEDERATION.0, FEDERATION.1, "ImportIdpMetadata").await?;
     let waits = |s: &State| {
         let (suspended, message) = s.resource(FEDERATION.0, FEDERATION.1);
-        // The whole application says so: nothing of it is only under way, and nothing of it fails.
-        suspended == "Suspended" && message.contains("AWS") && s.health() == "Suspended" && s.is_synced(first)
+        // Bindings may be under way meanwhile, to people that the connection is to bring; nothing fails.
+        let well = ["Suspended", "Progressing"].contains(&s.health());
+        suspended == "Suspended" && message.contains(&sha256) && well && s.is_synced(first)
     };
     app.until(waits).await?;
-    checks.passed("at a hand-off the application is Suspended, says what to do, and its operation has ended");
+    checks.passed("at a hand-off the resource is Suspended and says what to do, and the operation has ended");
 
     world.import_metadata(FEDERATION.1).await?;
     let line = format!("      acknowledgedIdpCertificates: [{sha256}]\n");
@@ -130,7 +144,8 @@ async fn nothing_differs(
     ensure!(state.is_synced(revision), "a difference without a change: {}", state.told());
     ensure!(state.history().len() == syncs, "it was synced again without a change: {}", state.told());
     let state = app.sync(revision).await?;
-    let changed: Vec<_> = state.results().into_iter().filter(|(_, came)| !came.contains("unchanged")).collect();
+    let changed: Vec<_> =
+        state.results().into_iter().filter(|(_, came)| !came.contains("unchanged")).collect();
     ensure!(state.phase() == "Succeeded" && changed.is_empty(), "a further sync changes {changed:?}");
     ensure!(world.generations().await? == before, "a further sync has made new generations");
     checks.passed("there is no difference at rest, and a further sync changes nothing");

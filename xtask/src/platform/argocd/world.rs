@@ -151,10 +151,12 @@ impl World {
     pub async fn import_metadata(&self, federation: &str) -> anyhow::Result<()> {
         let object = self.resource("IdentityFederation", federation).await?.context("a federation")?;
         let reference = &object.data["status"]["handoff"]["idpMetadata"]["configMapKeyRef"];
-        let (name, key) = (reference["name"].as_str().context("a ConfigMap")?, reference["key"].as_str().context("a key")?);
+        let (name, key) =
+            (reference["name"].as_str().context("a ConfigMap")?, reference["key"].as_str().context("a key")?);
         let map = Api::<ConfigMap>::namespaced(self.client.clone(), IDENTITY).get(name).await?;
         let metadata = map.data.and_then(|mut data| data.remove(key)).context("metadata")?;
-        let refused = |e: sandbox::aws::ConsoleError| anyhow::anyhow!("AWS refuses it: {} {}", e.status, e.message);
+        let refused =
+            |e: sandbox::aws::ConsoleError| anyhow::anyhow!("AWS refuses it: {} {}", e.status, e.message);
         self.sandbox.aws.set_external_identity_provider(&metadata).map_err(refused)?;
         Ok(())
     }
