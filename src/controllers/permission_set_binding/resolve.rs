@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::{Api, ResourceExt as _};
 
 use super::claims::{self, Rivals};
+use super::crowd::Look;
 use super::guard;
 use super::ledger::{self, Ledger};
 use crate::api::v1alpha1::{IdentityFederation, ManagementAccount, PermissionSetBinding};
@@ -107,7 +108,8 @@ pub async fn resolve(
     let instance_arn = aws.instance_arn.clone();
     let clients = match context.aws(&federation).await {
         Ok(clients) => clients,
-        Err(problem) => return Err(not_ready.unwrap_or(problem)),
+        // One that is being deleted says nothing of its instance any more: then the credentials are the trouble.
+        Err(problem) => return Err(not_ready.filter(|_| ready.is_some()).unwrap_or(problem)),
     };
     let instance = context.engine.instance(&instance_arn, &aws.identity_store_id, &clients);
     let (labels, refused) = match admitted {
@@ -183,6 +185,20 @@ pub fn same_instance(
     Err(Problem::new(Class::Blocked, Reason::InstanceNotFound, message))
 }
 
+/// That nobody else claims the permission set, as of now. Asked before a write that says whose it is: of two bindings
+/// that were created at once, the watch may not have told yet.
+///
+/// # Errors
+/// `ClaimedTwice`; API server trouble.
+pub async fn sole_claim(
+    object: &PermissionSetBinding,
+    resolved: &Resolved,
+    context: &Context,
+) -> Result<(), Problem> {
+    let rivals = claims::rivals(object, resolved, Look::Anew, context).await?;
+    if rivals.is_empty() { Ok(()) } else { Err(claimed_twice(object, &rivals)) }
+}
+
 /// What nothing but stated removals may be done for, and what of those not either. `known`: the ledger is believed.
 ///
 /// # Errors
@@ -201,7 +217,7 @@ pub async fn restraint(
         Some(problem) if nothing => return Err(problem),
         other => other,
     };
-    let rivals = claims::rivals(object, resolved, context).await?;
+    let rivals = claims::rivals(object, resolved, Look::AtHand, context).await?;
     let claimed = (!rivals.is_empty()).then(|| claimed_twice(object, &rivals));
     let Some(problem) = problem.or(claimed) else { return Ok(None) };
     if nothing {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
+use kube::api::{ApiResource, ListParams, NotUsed, Object};
 use kube::{Api, ResourceExt as _};
+use serde::Deserialize;
 
 use super::desired::Credentials;
 use super::handoff;
@@ -117,6 +118,14 @@ pub async fn sole_claim(context: &Context, namespace: &str, object: &ScimConnect
     Err(Problem::new(Class::Blocked, Reason::ClaimedTwice, message))
 }
 
+/// As much of a connection as is needed here, whatever is wrong with the rest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referring {
+    #[serde(default)]
+    federation_ref: serde_json::Value,
+}
+
 /// Other connections of the same federation that are not being deleted, sorted.
 ///
 /// # Errors
@@ -126,15 +135,14 @@ pub async fn rivals(
     namespace: &str,
     object: &ScimConnection,
 ) -> Result<Vec<String>, Problem> {
-    let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
-    let own = object.name_any();
+    let resource = ApiResource::erase::<ScimConnection>(&());
+    let api = Api::<Object<Referring, NotUsed>>::namespaced_with(context.kube.clone(), namespace, &resource);
+    let (own, federation) = (object.name_any(), object.spec.federation_ref.name.as_str());
     let others: BTreeSet<String> = api
         .list(&ListParams::default())
         .await?
         .into_iter()
-        .filter(|o| {
-            o.spec.federation_ref == object.spec.federation_ref && o.metadata.deletion_timestamp.is_none()
-        })
+        .filter(|o| o.spec.federation_ref["name"] == federation && o.metadata.deletion_timestamp.is_none())
         .map(|o| o.name_any())
         .filter(|name| *name != own)
         .collect();
@@ -274,6 +282,29 @@ mod tests {
                 [key, has, "kubectl create secret generic aws-scim -n n ", "| kubectl apply -f -; soon"]
             {
                 assert!(problem.message.contains(words), "{words}: {}", problem.message);
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_secret_is_read_or_its_key_is_named(
+            data in proptest::collection::btree_map(
+                "(endpoint|token|issuedAt|[a-z]{1,4})", proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40), 0..4,
+            ),
+            issued in proptest::option::of("(.{0,25}|[0-9-]{10}T00:00:00Z|-?[0-9]{1,6}-01-01T00:00:00Z)"), now in 0i64..4_000_000_000,
+        ) {
+            let mut data: std::collections::BTreeMap<_, _> = data.into_iter().map(|(k, v)| (k, k8s_openapi::ByteString(v))).collect();
+            data.extend(issued.map(|text| ("issuedAt".to_owned(), k8s_openapi::ByteString(text.into_bytes()))));
+            let secret = Secret { data: Some(data), ..Secret::default() };
+            match parse("n", "aws-scim", &secret, "soon") {
+                Ok(read) => {
+                    let told = super::super::token::judge(&read, "n/aws-scim", Timestamp::from_second(now).unwrap());
+                    assert!(!told.message.is_empty());
+                    let shown = format!("{read:?} {told:?}");
+                    assert!(read.credentials.token.expose().len() < 8 || !shown.contains(read.credentials.token.expose()));
+                }
+                Err(problem) => assert_eq!(problem.reason, Reason::SecretNotFound),
             }
         }
     }

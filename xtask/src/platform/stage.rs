@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
@@ -136,10 +137,18 @@ impl Stage {
     /// # Errors
     /// When there is none in time.
     pub async fn pod(&self) -> anyhow::Result<Pod> {
+        self.pods(1).await?.pop().context("there is one")
+    }
+
+    /// So many Pods of the newest revision, when the API server has admitted them.
+    ///
+    /// # Errors
+    /// When there are fewer in time.
+    pub async fn pods(&self, count: usize) -> anyhow::Result<Vec<Pod>> {
         let of_ours = ListParams::default().labels("app.kubernetes.io/instance=causeway");
         let sets = Api::<ReplicaSet>::namespaced(self.client.clone(), HOME);
         let pods = Api::<Pod>::namespaced(self.client.clone(), HOME);
-        let mut found = None;
+        let mut found = Vec::new();
         until("a Pod", PATIENCE, async || {
             let revision = |set: &ReplicaSet| set.annotations().get(REVISION)?.parse::<u64>().ok();
             let newest = sets.list(&of_ours).await?.items.into_iter().max_by_key(revision);
@@ -148,22 +157,41 @@ impl Stage {
                 let owner = pod.owner_references().first().map(|o| &o.uid);
                 owner == newest.metadata.uid.as_ref() && pod.metadata.deletion_timestamp.is_none()
             };
-            found = pods.list(&of_ours).await?.items.into_iter().find(is_its);
-            if found.is_some() {
+            found = pods.list(&of_ours).await?.items.into_iter().filter(is_its).collect();
+            if found.len() >= count {
                 return Ok(Ok(()));
             }
             Ok(Err(format!("{:?}", newest.status.and_then(|s| s.conditions))))
         })
         .await?;
-        found.context("found above")
+        Ok(found)
     }
 
     /// Starts the operator as its Pod says.
     ///
     /// # Errors
-    /// When the Pod asks for what cannot be given here, or the program does not start.
+    /// When there is no Pod, or it asks for what cannot be given here, or the program does not start.
     pub async fn operator(&self) -> anyhow::Result<Operator> {
-        let pod = self.pod().await?;
+        self.start(&self.pod().await?).await
+    }
+
+    /// Starts the operator as a Pod says. A second one of this machine cannot have the same port: it gets none.
+    ///
+    /// # Errors
+    /// When the Pod asks for what cannot be given here, or the program does not start.
+    pub async fn second(&self, pod: &Pod) -> anyhow::Result<Operator> {
+        self.start_at(pod, Some("127.0.0.1:0")).await
+    }
+
+    /// Starts the operator as a Pod says.
+    ///
+    /// # Errors
+    /// When the Pod asks for what cannot be given here, or the program does not start.
+    pub async fn start(&self, pod: &Pod) -> anyhow::Result<Operator> {
+        self.start_at(pod, None).await
+    }
+
+    async fn start_at(&self, pod: &Pod, listen: Option<&str>) -> anyhow::Result<Operator> {
         let spec = pod.spec.as_ref().context("a Pod has a spec")?;
         let container = spec.containers.first().context("a Pod has a container")?;
         // What the kubelet mounts.
@@ -193,11 +221,24 @@ impl Stage {
             }
             environment.insert(variable.name.clone(), value);
         }
+        if let Some(address) = listen {
+            environment.insert("CAUSEWAY_LISTEN".to_owned(), address.to_owned());
+        }
         let account = spec.service_account_name.as_deref().context("a Pod has a ServiceAccount")?;
         let kubeconfig = self.plane.service_account_kubeconfig(HOME, account, self.dir.path()).await?;
         let mut arguments = container.args.clone().unwrap_or_default();
         arguments.extend(["--kubeconfig".to_owned(), kubeconfig.display().to_string()]);
-        Operator::start_as(&self.binary, arguments, &environment, self.dir.path().join("operator.log"))
+        let log = self.dir.path().join(format!("{}.log", pod.name_any()));
+        Operator::start_as(&self.binary, arguments, &environment, log)
+    }
+
+    /// Who holds the operator's Lease.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn holder(&self) -> anyhow::Result<Option<String>> {
+        let lease = Api::<Lease>::namespaced(self.client.clone(), HOME).get_opt("causeway").await?;
+        Ok(lease.and_then(|l| l.spec).and_then(|s| s.holder_identity))
     }
 
     /// What kubectl ends with.

@@ -9,7 +9,7 @@ use sandbox::control_plane::ControlPlane;
 use super::client::Helm;
 use crate::platform::{Checks, chart};
 
-/// Values, what must stand in what they render, and what must not.
+/// Values (after `;` as JSON), what must stand in what they render, and what must not.
 const MATRIX: &[(&str, &str, &[&str], &[&str])] = &[
     (
         "defaults",
@@ -82,7 +82,7 @@ const MATRIX: &[(&str, &str, &[&str], &[&str])] = &[
     ),
     (
         "no ambient credentials, and a role",
-        "ambientNamespaces={},allowedRoles={identity=arn:aws:iam::111122223333:role/causeway-*}",
+        "allowedRoles={identity=arn:aws:iam::111122223333:role/causeway-*};ambientNamespaces=[]",
         &["CAUSEWAY_AMBIENT_NAMESPACES\n          value: \"\"", "CAUSEWAY_ALLOWED_ROLES"],
         &[],
     ),
@@ -151,9 +151,13 @@ pub fn renders(checks: &mut Checks, helm: &Helm, plane: &ControlPlane) -> anyhow
     });
     for (name, values, with, without) in MATRIX {
         checks.check(&format!("{name}: rendered, and taken by the API server"), || {
+            let (values, json) = values.split_once(';').unwrap_or((values, ""));
             let sets = format!("installationId=test,{values}");
             let mut arguments = vec!["template", "causeway", &chart, "--namespace", "default"];
             arguments.extend(["--kube-version", "1.36.0", "--set", sets.trim_end_matches(',')]);
+            if !json.is_empty() {
+                arguments.extend(["--set-json", json]);
+            }
             let text = helm.does(&arguments)?;
             for words in *with {
                 ensure!(text.contains(words), "{words:?} is not in it");

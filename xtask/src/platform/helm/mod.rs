@@ -9,6 +9,8 @@ mod whole;
 
 pub use client::Helm;
 
+use anyhow::Context as _;
+
 use super::Checks;
 use audit::Used;
 
@@ -18,8 +20,10 @@ use audit::Used;
 /// When something cannot be started, or a step does not end.
 pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let mut used = Used::default();
-    whole::run(checks, &mut used).await?;
-    namespaces::run(checks, &mut used).await?;
+    let whole = whole::run(checks, &mut used).await;
+    let namespaces = namespaces::run(checks, &mut used).await;
+    whole.context("one release for the whole cluster")?;
+    namespaces.context("one release for some namespaces")?;
     used.judge(checks);
     Ok(())
 }

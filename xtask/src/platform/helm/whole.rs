@@ -1,15 +1,23 @@
 //! One release for the whole cluster: its life, the journey, and the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail, ensure};
+use kube::ResourceExt as _;
 use sandbox::demo::{self, Applied};
+use sandbox::journey::Operator;
 
 use super::audit::Used;
 use super::{chart, life};
 use crate::platform::stage::{HOME, IDENTITY, PATIENCE, RELEASE, Stage};
 use crate::platform::{self, Checks, until};
 
+/// Of the operators here.
+const LEASE: Duration = Duration::from_secs(6);
+/// So many bindings the memory limit has room for.
+const BINDINGS: u64 = 1_000;
+/// A binding takes no more: `cargo xtask bench` holds that.
+const KIB_FOR_EACH: u64 = 200;
 const EXAMPLES: &str = "examples/identity-center";
 
 /// All of it.
@@ -23,14 +31,15 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
     life::run(checks, &stage).await?;
 
     // The definitions of the release before are still there.
-    stage.install(&[])?;
+    let lease = format!("settings.leaseDuration={}s,replicas=2", LEASE.as_secs());
+    stage.install(&["--set", &lease])?;
     checks.passed("it installs where an earlier release has left its definitions");
     let examples = platform::root()?.join(EXAMPLES).display().to_string();
     stage.said(&["apply", "-f", &examples]).await?;
     stage.person().make_credentials().await?;
-    let operator = stage.operator().await?;
-    let operator = demo::rehearsal(&stage.sandbox, &stage.client, operator, Applied::AtOnce).await?;
+    let operator = with_two_replicas(checks, &stage).await?;
     checks.passed("helm install and kubectl apply -f examples/identity-center end where the demo does");
+    memory(checks, &stage, operator.id()).await?;
 
     // Too early: nobody is left to take finalizers away.
     let journal = stage.sandbox.core.journal.last();
@@ -94,14 +103,70 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
     })
     .await?;
     checks.passed("a namespace that is deleted with everything in it goes");
-    let said = stage.helm.does(&ask)?;
+    stage.helm.does(&ask)?;
+    checks.passed("then helm has nothing against uninstalling");
     operator.stop().await?;
     stage.helm.does(&["uninstall", RELEASE, "--namespace", HOME])?;
-    checks.check("then helm has nothing against uninstalling", || {
-        ensure!(said.contains("uninstalling") || !said.is_empty(), "{said}");
-        Ok(())
-    });
     used.read(&stage.plane)
+}
+
+/// The journey, in the midst of which the leader is killed. That nothing was created twice is one of the journey's checks.
+async fn with_two_replicas(checks: &mut Checks, stage: &Stage) -> anyhow::Result<Operator> {
+    let pods = stage.pods(2).await?;
+    let [first, second] = &pods[..] else { bail!("{} Pods", pods.len()) };
+    let leader = stage.start(first).await?;
+    let leads = async |who: &str| -> anyhow::Result<Result<(), String>> {
+        let holder = stage.holder().await?;
+        Ok(if holder.as_deref() == Some(who) { Ok(()) } else { Err(format!("held by {holder:?}")) })
+    };
+    until("the first leads", PATIENCE, async || leads(&first.name_any()).await).await?;
+    let follower = stage.second(second).await?;
+    let (begun, named) = (stage.sandbox.core.journal.last(), second.name_any());
+    let killing = async {
+        until("the leader is at work", PATIENCE, async || {
+            let done = mutations(stage, begun).len();
+            Ok(if done >= 4 { Ok(()) } else { Err(format!("{done} changes")) })
+        })
+        .await?;
+        leader.kill().await?;
+        let killed = Instant::now();
+        until("the other leads", PATIENCE, async || leads(&named).await).await?;
+        anyhow::Ok(killed.elapsed())
+    };
+    let journey = demo::rehearsal(&stage.sandbox, &stage.client, follower, Applied::AtOnce);
+    let (taken, operator) = tokio::try_join!(killing, journey)?;
+    checks.check(
+        "the leader is killed at work: the other takes over within the lease, and creates nothing twice",
+        || {
+            // A follower looks every third of the lease.
+            let within = LEASE + LEASE / 3 + Duration::from_secs(1);
+            ensure!(taken <= within, "after {:.1} s", taken.as_secs_f64());
+            Ok(())
+        },
+    );
+    Ok(operator)
+}
+
+/// The limit of the chart against what the process takes (not optimized, which is more than a release takes).
+async fn memory(checks: &mut Checks, stage: &Stage, process: u32) -> anyhow::Result<()> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{process}/status")).context("read the process's status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has a size")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    let pod = stage.pod().await?;
+    let limits =
+        pod.spec.iter().flat_map(|s| &s.containers).find_map(|c| c.resources.as_ref()?.limits.clone());
+    let limit = limits.and_then(|l| l.get("memory").map(|q| q.0.clone())).context("there is a limit")?;
+    let limit: u64 = limit.strip_suffix("Mi").context("the limit is in Mi")?.parse()?;
+    checks.check(
+        &format!("the memory limit has room: {} MiB taken, and a thousand bindings", kib / 1024),
+        || {
+            let wanted = kib + BINDINGS * KIB_FOR_EACH;
+            ensure!(wanted <= limit * 1024, "{} MiB are wanted, {limit} MiB allowed", wanted / 1024);
+            Ok(())
+        },
+    );
+    Ok(())
 }
 
 /// What has been changed in the clouds since.
