@@ -133,7 +133,7 @@ async fn with_two_replicas(checks: &mut Checks, stage: &Stage) -> anyhow::Result
         until("the other leads", PATIENCE, async || leads(&named).await).await?;
         anyhow::Ok(killed.elapsed())
     };
-    let journey = demo::rehearsal(&stage.sandbox, &stage.client, follower, Applied::AtOnce);
+    let journey = Box::pin(demo::rehearsal(&stage.sandbox, &stage.client, follower, Applied::AtOnce));
     let (taken, operator) = tokio::try_join!(killing, journey)?;
     checks.check(
         "the leader is killed at work: the other takes over within the lease, and creates nothing twice",
