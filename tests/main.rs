@@ -10,6 +10,7 @@ mod frame;
 mod journey;
 mod load;
 mod mistakes;
+mod monitoring;
 mod pages;
 mod schema;
 mod scim;

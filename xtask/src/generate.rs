@@ -1,6 +1,7 @@
 //! Everything that is generated from the code.
 
 mod chart;
+mod metrics;
 mod reference;
 mod rights;
 mod world;
@@ -29,6 +30,7 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     }
     wanted.insert(root.join("docs/reference/reasons.md"), reference::reasons());
     wanted.insert(root.join("docs/reference/world.md"), world::page()?);
+    wanted.insert(root.join("docs/metrics.md"), metrics::page());
 
     wanted.insert(root.join("examples/operator/rbac.yaml"), rights::example());
     wanted.extend(chart::files(root)?.into_iter().map(|(path, text)| (root.join(path), text)));

@@ -3,6 +3,7 @@
 
 mod helm;
 mod kubectl;
+mod monitoring;
 mod stage;
 mod tools;
 
@@ -18,10 +19,13 @@ enum Suite {
     Helm,
     /// What people type.
     Kubectl,
+    /// Alerts and metrics.
+    Monitoring,
 }
 
 /// In the order in which they run.
-const SUITES: &[(&str, Suite)] = &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl)];
+const SUITES: &[(&str, Suite)] =
+    &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl), ("monitoring", Suite::Monitoring)];
 
 /// Runs all suites, or the named ones.
 ///
@@ -42,6 +46,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
             match suite {
                 Suite::Helm => helm::run(&mut checks).await,
                 Suite::Kubectl => kubectl::run(&mut checks).await,
+                Suite::Monitoring => monitoring::run(&mut checks).await,
             }
         });
         if let Err(error) = ended {
