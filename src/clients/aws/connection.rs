@@ -233,11 +233,11 @@ fn describe(request: &HttpRequest) -> Call {
     Call { service, operation: operation.to_owned(), write }
 }
 
-/// Which try it is, as the SDK says it itself: `attempt=2; max=3`.
+/// Which try it is, as the SDK says it itself: `ttl=20260101T000000Z; attempt=2; max=3`.
 fn nth(request: &HttpRequest) -> u32 {
     let said = request.headers().get("amz-sdk-request");
-    let number = said.and_then(|said| said.strip_prefix("attempt=")?.split(';').next()?.parse().ok());
-    number.unwrap_or(1)
+    let number = |part: &str| part.trim().strip_prefix("attempt=")?.parse().ok();
+    said.and_then(|said| said.split(';').find_map(number)).unwrap_or(1)
 }
 
 fn action(request: &HttpRequest) -> Option<&str> {
@@ -313,7 +313,7 @@ mod tests {
             request.headers_mut().insert("amz-sdk-request", value);
             nth(&request)
         };
-        assert_eq!((said("attempt=2; max=3"), said("attempt=1"), said("else")), (2, 1, 1));
+        assert_eq!((said("ttl=20260101T000000Z; attempt=2; max=3"), said("attempt=3"), said("else")), (2, 3, 1));
         assert_eq!(nth(&HttpRequest::new(SdkBody::empty())), 1);
     }
 
