@@ -21,6 +21,8 @@ pub struct GoModule<'a> {
     pub go_mod: &'a str,
     /// Its `go.sum`.
     pub go_sum: &'a str,
+    /// Its own source files, by path: mostly none.
+    pub sources: &'a [(&'a str, &'a str)],
     /// For the linker, beside `-s -w`: mostly `-X` with versions.
     pub ldflags: &'a str,
     /// What each program is called when built, and in the cache.
@@ -141,6 +143,11 @@ impl GoModule<'_> {
         fs::create_dir_all(&bin).map_err(at(&bin))?;
         fs::write(staging.join("go.mod"), self.go_mod).map_err(at(&staging))?;
         fs::write(staging.join("go.sum"), self.go_sum).map_err(at(&staging))?;
+        for (path, text) in self.sources {
+            let path = staging.join(path);
+            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(at(&path))?;
+            fs::write(&path, text).map_err(at(&path))?;
+        }
         self.install(&staging, &bin)?;
         for (built, wanted) in self.programs.iter().filter(|(built, wanted)| built != wanted) {
             fs::rename(bin.join(built), bin.join(wanted)).map_err(at(&bin))?;

@@ -293,6 +293,9 @@ async fn a_deletion_may_finish_with_the_credentials_used_last() {
         twin.context.aws(&federation).await.unwrap().ssoadmin.list_instances().send().await.unwrap();
         let mut stranger = federation.clone();
         stranger.metadata.uid = Some("uid-2".to_owned());
-        assert!(twin.context.graph(&stranger).await.is_err(), "{gone}: nobody gets another one's credentials");
+        assert!(
+            twin.context.graph(&stranger).await.is_err(),
+            "{gone}: nobody gets another one's credentials"
+        );
     }
 }

@@ -7,6 +7,7 @@ pub(super) const MODULE: GoModule<'static> = GoModule {
     version: KUBERNETES,
     go_mod: include_str!("../../control_plane/go.mod"),
     go_sum: include_str!("../../control_plane/go.sum"),
+    sources: &[],
     // Without it clients see v0.0.0-master, and whoever gates on versions misbehaves.
     ldflags: "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
               -X k8s.io/component-base/version.gitMinor=36",

@@ -101,6 +101,12 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
     println!(
         "Both clouds are twins on this machine that speak the real protocols; the API server is a real one."
     );
+    println!(
+        "The clouds' clock runs {SPEED} times as fast as yours, and is set forward once, so that nobody waits for Entra's"
+    );
+    println!(
+        "provisioning cycles. Times and durations that are shown are yours; the end of the token is the clouds'."
+    );
 
     screen.chapter("1  A cluster, two clouds, and the operator");
     screen.waiting(
@@ -163,11 +169,11 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
         operator.id()
     ));
 
-    let mut live = Live::new(screen, &sandbox, client.clone(), operator);
+    let mut live = Live::new(screen, &sandbox, &cluster, client.clone(), operator);
     let told = journey_in(&mut live, &person, screen, &sandbox, &client).await;
     let finished = match told {
         Ok(()) => {
-            screen.done(&format!("done in {:.0} s", began.elapsed().as_secs_f64()));
+            screen.done(&format!("done in {:.0} s by your clock", began.elapsed().as_secs_f64()));
             Ok(())
         }
         Err(error) => {
@@ -311,6 +317,7 @@ async fn journey_in(
     live.until("elif is no longer active in AWS", || checks::inactive(sandbox, "elif@acme.example")).await?;
     checks.after_the_change()?;
     checks.nothing_twice();
+    live.table().await?;
     checks.summary();
     checks.verdict()
 }

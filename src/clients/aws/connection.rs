@@ -86,7 +86,7 @@ struct Watch {
 }
 
 impl Budget {
-    fn new(rates: Rates) -> Self {
+    pub(super) fn new(rates: Rates) -> Self {
         let limiter = |rate| NonZeroU32::new(rate).map(Limited::new);
         let limiters =
             Limiters { sso_admin: limiter(rates.sso_admin), identity_store: limiter(rates.identity_store) };

@@ -1,6 +1,7 @@
-//! The product as platform teams get it, with the real tools on the real control plane: Helm and kubectl. Each suite
-//! starts what it needs and ends it. `cargo test` does without all this.
+//! The product as platform teams get it, with the real tools on the real control plane: Helm, kubectl and Argo CD. Each
+//! suite starts what it needs and ends it. `cargo test` does without all this.
 
+mod argocd;
 mod helm;
 mod kubectl;
 mod monitoring;
@@ -19,13 +20,19 @@ enum Suite {
     Helm,
     /// What people type.
     Kubectl,
+    /// Argo CD.
+    Argocd,
     /// Alerts and metrics.
     Monitoring,
 }
 
 /// In the order in which they run.
-const SUITES: &[(&str, Suite)] =
-    &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl), ("monitoring", Suite::Monitoring)];
+const SUITES: &[(&str, Suite)] = &[
+    ("helm", Suite::Helm),
+    ("kubectl", Suite::Kubectl),
+    ("argocd", Suite::Argocd),
+    ("monitoring", Suite::Monitoring),
+];
 
 /// Runs all suites, or the named ones.
 ///
@@ -46,6 +53,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
             match suite {
                 Suite::Helm => helm::run(&mut checks).await,
                 Suite::Kubectl => kubectl::run(&mut checks).await,
+                Suite::Argocd => argocd::run(&mut checks).await,
                 Suite::Monitoring => monitoring::run(&mut checks).await,
             }
         });

@@ -12,6 +12,7 @@ const HELM: GoModule<'static> = GoModule {
     version: "v4.3.1",
     go_mod: include_str!("../../platform/helm/go.mod"),
     go_sum: include_str!("../../platform/helm/go.sum"),
+    sources: &[],
     ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
     programs: &[("helm", "helm")],
     instead: "put helm 4 on PATH",
