@@ -51,10 +51,10 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         let began = Instant::now();
         let ended = runtime.block_on(async {
             match suite {
-                Suite::Helm => helm::run(&mut checks).await,
-                Suite::Kubectl => kubectl::run(&mut checks).await,
-                Suite::Argocd => argocd::run(&mut checks).await,
-                Suite::Monitoring => monitoring::run(&mut checks).await,
+                Suite::Helm => Box::pin(helm::run(&mut checks)).await,
+                Suite::Kubectl => Box::pin(kubectl::run(&mut checks)).await,
+                Suite::Argocd => Box::pin(argocd::run(&mut checks)).await,
+                Suite::Monitoring => Box::pin(monitoring::run(&mut checks)).await,
             }
         });
         if let Err(error) = ended {
