@@ -1,6 +1,6 @@
 //! Waits, and tells meanwhile what happens: what resources say, what the operator does in the clouds, what people do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub struct Live {
     operator: Operator,
     told: u64,
     said: BTreeMap<(String, String), String>,
+    /// Operations whose meaning was said.
+    explained: BTreeSet<String>,
 }
 
 impl Live {
@@ -46,7 +48,8 @@ impl Live {
         let core = sandbox.core.clone();
         let told = core.journal.last();
         let names = Names::of(sandbox);
-        Self { screen: screen.clone(), core, names, client, kubectl, operator, told, said: BTreeMap::new() }
+        let (screen, said, explained) = (screen.clone(), BTreeMap::new(), BTreeSet::new());
+        Self { screen, core, names, client, kubectl, operator, told, said, explained }
     }
 
     /// The end of the operator's log.
@@ -192,7 +195,10 @@ impl Live {
                 "AWS"
             };
             let line = if entry.outcome == "ok" {
-                format!("{who:<12}{}{}", entry.operation, meaning(&entry.operation))
+                // Once is enough; the first line of several is one.
+                let known = self.explained.contains(&entry.operation);
+                let why = if known { "" } else { meaning(&entry.operation) };
+                format!("{who:<12}{}{why}", entry.operation)
             } else {
                 let refused = refusal(entry.service, &entry.operation, &entry.outcome);
                 format!("{who:<12}{}  not yet: {refused}", entry.operation)
@@ -205,6 +211,8 @@ impl Live {
         if groups.is_empty() {
             return;
         }
+        let done = groups.iter().flat_map(|(_, entries)| entries).filter(|entry| entry.outcome == "ok");
+        self.explained.extend(done.map(|entry| entry.operation.clone()));
         let names = self.names.read();
         for (line, entries) in groups {
             let targets: Vec<String> =
