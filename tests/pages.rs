@@ -11,7 +11,7 @@ fn read(path: &str) -> String {
 
 /// For which version pages are generated, as they say it.
 pub fn release_line() -> String {
-    crate::release::line(env!("CARGO_PKG_VERSION"), &read("CHANGELOG.md"))
+    crate::stamp::line(env!("CARGO_PKG_VERSION"), &read("CHANGELOG.md"))
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Live {
     kubectl: (PathBuf, PathBuf),
     operator: Operator,
     told: u64,
+    /// Whether a console may refuse for now what a resource asks for.
+    patient: bool,
     said: BTreeMap<(String, String), String>,
     /// Operations whose meaning was said.
     explained: BTreeSet<String>,
@@ -48,8 +50,24 @@ impl Live {
         let core = sandbox.core.clone();
         let told = core.journal.last();
         let names = Names::of(sandbox);
-        let (screen, said, explained) = (screen.clone(), BTreeMap::new(), BTreeSet::new());
-        Self { screen, core, names, client, kubectl, operator, told, said, explained }
+        Self {
+            screen: screen.clone(),
+            core,
+            names,
+            client,
+            kubectl,
+            operator,
+            told,
+            patient: false,
+            said: BTreeMap::new(),
+            explained: BTreeSet::new(),
+        }
+    }
+
+    /// Everything was applied at once: what one resource asks for may have to wait for what another will ask for.
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
     /// The end of the operator's log.
@@ -57,9 +75,15 @@ impl Live {
         self.operator.tail()
     }
 
+    /// The operator, when the account is over.
+    pub fn into_operator(self) -> Operator {
+        self.operator
+    }
+
     /// Waits until the resources are Ready at their newest generation. A person does what they ask for meanwhile.
     pub async fn until_ready(&mut self, person: &Person, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        let mut refused = String::new();
         loop {
             let objects = self.tick().await?;
             let ready = wanted.iter().all(|(kind, name)| {
@@ -71,7 +95,14 @@ impl Live {
             let asks = |o: &DynamicObject| o.data.pointer("/status/handoff/pending/0").is_some();
             if objects.values().any(asks) {
                 self.table().await?;
-                if let Some(act) = person.act().await? {
+                let act = match person.act().await {
+                    Err(error) if self.patient => {
+                        refused = format!("; the person was refused: {error:#}");
+                        None
+                    }
+                    other => other?,
+                };
+                if let Some(act) = act {
                     self.screen.text(&format!("→ {}", act.what));
                     for line in act.done {
                         self.screen.person(&line);
@@ -81,7 +112,7 @@ impl Live {
                 }
             }
             if Instant::now() > deadline {
-                bail!("not ready within {} s: {}", PATIENCE.as_secs(), self.present(&objects));
+                bail!("not ready within {} s: {}{refused}", PATIENCE.as_secs(), self.present(&objects));
             }
             tokio::time::sleep(TICK).await;
         }

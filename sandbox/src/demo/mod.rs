@@ -188,6 +188,61 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
     finished
 }
 
+/// How the files of `examples/identity-center` come into the cluster in a [`rehearsal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// One after the other, as the demo does, with its checks in between.
+    StepByStep,
+    /// They are all there already, the change of the last one too.
+    AtOnce,
+}
+
+/// The whole journey of the demo, silently, with an operator that somebody else has started. Its namespace and the
+/// Secrets with the clouds' credentials must be there. Gives the operator back.
+///
+/// # Errors
+/// When anything is not as it should be; with the operator's last words.
+pub async fn rehearsal(
+    sandbox: &Sandbox,
+    client: &Client,
+    operator: Operator,
+    applied: Applied,
+) -> anyhow::Result<Operator> {
+    let _clock = run_the_clock(sandbox);
+    let screen = Screen::silent();
+    let person = Person::new(sandbox, client.clone(), "identity");
+    let mut live = Live::new(&screen, sandbox, client.clone(), operator);
+    if applied == Applied::AtOnce {
+        live = live.patient();
+    }
+    let told = match applied {
+        Applied::StepByStep => journey_in(&mut live, &person, &screen, sandbox, client).await,
+        Applied::AtOnce => end_of_it(&mut live, &person, &screen, sandbox).await,
+    };
+    told.with_context(|| format!("the operator's last words:\n{}", live.operator_tail()))?;
+    Ok(live.into_operator())
+}
+
+async fn end_of_it(
+    live: &mut Live,
+    person: &Person,
+    screen: &Screen,
+    sandbox: &Sandbox,
+) -> anyhow::Result<()> {
+    let all = [
+        ("IdentityFederation", "acme"),
+        ("ScimConnection", "acme"),
+        ("PermissionSetBinding", "engineers"),
+        ("PermissionSetBinding", "auditors"),
+        ("PermissionSetBinding", "production"),
+    ];
+    live.until_ready(person, &all).await?;
+    let mut checks = Checks::new(screen, sandbox);
+    checks.nothing_twice();
+    checks.everybody_signs_in(false)?;
+    checks.verdict()
+}
+
 /// Moves the clouds' clock faster than the wall's, so that replication and provisioning cycles do not keep people
 /// waiting. Ends with the guard.
 fn run_the_clock(sandbox: &Sandbox) -> tokio_util::sync::DropGuard {
@@ -249,7 +304,7 @@ async fn journey_in(
     screen.chapter("5  People sign in (read from both clouds, not from the operator)");
     let mut checks = Checks::new(screen, sandbox);
     checks.nothing_twice();
-    checks.everybody_signs_in()?;
+    checks.everybody_signs_in(true)?;
 
     screen.chapter("6  One person leaves the company, one group loses production");
     screen.person("Entra admin center: Users > elif@acme.example > Delete");

@@ -4,11 +4,11 @@ pub mod applications;
 pub mod assignments;
 pub mod certificates;
 pub mod directory;
+pub mod permissions;
 pub mod synchronization;
 
 mod credentials;
 mod failure;
-mod permissions;
 mod transport;
 
 use serde_json::Value;

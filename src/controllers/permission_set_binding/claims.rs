@@ -2,31 +2,14 @@
 
 use std::collections::HashMap;
 
-use kube::api::{ApiResource, ListParams, NotUsed, Object};
 use kube::{Api, ResourceExt as _};
-use serde::Deserialize;
 
+use super::crowd::{self, Look};
 use super::resolve::Resolved;
 use super::{guard, rules};
 use crate::api::v1alpha1::{Definition, FederationRef, IdentityFederation, PermissionSetBinding};
 use crate::controllers::context::Context;
 use crate::problem::Problem;
-
-/// As much of a binding of another namespace as is needed here, so that one that does not fit its schema blocks nothing
-/// else.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Claiming {
-    federation_ref: Option<FederationRef>,
-    permission_set: ClaimedSet,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ClaimedSet {
-    name: String,
-    definition: Definition,
-}
 
 /// The others that claim a permission set.
 #[derive(Debug, Default)]
@@ -54,6 +37,7 @@ impl Rivals {
 pub async fn rivals(
     object: &PermissionSetBinding,
     resolved: &Resolved,
+    look: Look,
     context: &Context,
 ) -> Result<Rivals, Problem> {
     let mut rivals = Rivals::default();
@@ -66,11 +50,9 @@ pub async fn rivals(
         return Ok(rivals);
     }
     let mut judge = Judge { context, instance_arn: &resolved.instance_arn, federations: HashMap::new() };
-    let bindings = Api::<PermissionSetBinding>::namespaced(context.kube.clone(), &own);
-    for other in bindings.list(&ListParams::default()).await? {
+    for other in crowd::naming(name, Some(&own), look, context).await? {
         let set = &other.spec.permission_set;
         if other.uid() == object.uid()
-            || set.name != *name
             || set.definition == Definition::Elsewhere
             // One that is going lets go; until then the set carries its mark.
             || other.metadata.deletion_timestamp.is_some()
@@ -86,31 +68,18 @@ pub async fn rivals(
     if !shared && !guard::is_foreign(object, &resolved.federation) {
         return Ok(rivals);
     }
-    for api in watched(context) {
-        for other in api.list(&ListParams::default()).await? {
-            let (namespace, set) = (other.namespace().unwrap_or_default(), &other.spec.permission_set);
-            let Some(reference) = &other.spec.federation_ref else { continue };
-            if namespace != own
-                && set.name == *name
-                && set.definition == Definition::Here
-                && other.metadata.deletion_timestamp.is_none()
-                && judge.claims(&namespace, reference, name).await?
-            {
-                rivals.elsewhere.push(format!("{namespace}/{}", other.name_any()));
-            }
+    for other in crowd::naming(name, None, look, context).await? {
+        let namespace = other.namespace().unwrap_or_default();
+        if namespace != own
+            && other.spec.permission_set.definition == Definition::Here
+            && other.metadata.deletion_timestamp.is_none()
+            && judge.claims(&namespace, &other.spec.federation_ref, name).await?
+        {
+            rivals.elsewhere.push(format!("{namespace}/{}", other.name_any()));
         }
     }
     rivals.elsewhere.sort();
     Ok(rivals)
-}
-
-fn watched(context: &Context) -> Vec<Api<Object<Claiming, NotUsed>>> {
-    let resource = ApiResource::erase::<PermissionSetBinding>(&());
-    let (kube, namespaces) = (&context.kube, &context.settings.namespaces);
-    if namespaces.is_empty() {
-        return vec![Api::all_with(kube.clone(), &resource)];
-    }
-    namespaces.iter().map(|n| Api::namespaced_with(kube.clone(), n, &resource)).collect()
 }
 
 /// Says whether a binding may claim a set of one instance. A federation is read once.
@@ -128,6 +97,10 @@ impl Judge<'_> {
         set_name: &str,
     ) -> Result<bool, Problem> {
         let own = reference.namespace.as_deref().unwrap_or(namespace);
+        // What the operator may not read gives nothing to anybody.
+        if !self.context.settings.watches(own) {
+            return Ok(false);
+        }
         let key = (own.to_owned(), reference.name.clone());
         if !self.federations.contains_key(&key) {
             let api = Api::<IdentityFederation>::namespaced(self.context.kube.clone(), own);

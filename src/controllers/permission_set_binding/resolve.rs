@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::{Api, ResourceExt as _};
 
 use super::claims::{self, Rivals};
+use super::crowd::Look;
 use super::guard;
 use super::ledger::{self, Ledger};
 use crate::api::v1alpha1::{IdentityFederation, ManagementAccount, PermissionSetBinding};
@@ -31,7 +32,8 @@ pub struct Resolved {
 /// The federation that a binding refers to. Whether the binding may use it is another question ([`guard::admit`]).
 ///
 /// # Errors
-/// `FederationNotFound`; in another namespace `BindingNotAllowed`; `ManagedByOtherParty`; API server trouble.
+/// `FederationNotFound`, also where the operator does not look; in another namespace `BindingNotAllowed`;
+/// `ManagedByOtherParty`; API server trouble.
 pub async fn federation(
     object: &PermissionSetBinding,
     context: &Context,
@@ -39,6 +41,9 @@ pub async fn federation(
     let own = object.namespace().unwrap_or_default();
     let reference = &object.spec.federation_ref;
     let namespace = reference.namespace.as_deref().unwrap_or(&own);
+    if !context.settings.watches(namespace) {
+        return Err(not_watched(&reference.name, namespace));
+    }
     let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), namespace);
     let federation = federations.get_opt(&reference.name).await?.ok_or_else(|| {
         if namespace != own {
@@ -59,6 +64,14 @@ pub async fn federation(
         });
     }
     Ok(federation)
+}
+
+/// The operator is restricted to other namespaces, and may read nothing there.
+fn not_watched(federation: &str, namespace: &str) -> Problem {
+    let message = format!(
+        "spec.federationRef names IdentityFederation {federation} in namespace {namespace}, and this operator does not look there: have {namespace} added to its --namespaces (the chart's value namespaces), or create a binding that refers to a federation which it watches"
+    );
+    Problem::new(Class::Blocked, Reason::FederationNotFound, message)
 }
 
 /// Permission sets are AWS's.
@@ -95,7 +108,8 @@ pub async fn resolve(
     let instance_arn = aws.instance_arn.clone();
     let clients = match context.aws(&federation).await {
         Ok(clients) => clients,
-        Err(problem) => return Err(not_ready.unwrap_or(problem)),
+        // One that is being deleted says nothing of its instance any more: then the credentials are the trouble.
+        Err(problem) => return Err(not_ready.filter(|_| ready.is_some()).unwrap_or(problem)),
     };
     let instance = context.engine.instance(&instance_arn, &aws.identity_store_id, &clients);
     let (labels, refused) = match admitted {
@@ -171,6 +185,20 @@ pub fn same_instance(
     Err(Problem::new(Class::Blocked, Reason::InstanceNotFound, message))
 }
 
+/// That nobody else claims the permission set, as of now. Asked before a write that says whose it is: of two bindings
+/// that were created at once, the watch may not have told yet.
+///
+/// # Errors
+/// `ClaimedTwice`; API server trouble.
+pub async fn sole_claim(
+    object: &PermissionSetBinding,
+    resolved: &Resolved,
+    context: &Context,
+) -> Result<(), Problem> {
+    let rivals = claims::rivals(object, resolved, Look::Anew, context).await?;
+    if rivals.is_empty() { Ok(()) } else { Err(claimed_twice(object, &rivals)) }
+}
+
 /// What nothing but stated removals may be done for, and what of those not either. `known`: the ledger is believed.
 ///
 /// # Errors
@@ -189,7 +217,7 @@ pub async fn restraint(
         Some(problem) if nothing => return Err(problem),
         other => other,
     };
-    let rivals = claims::rivals(object, resolved, context).await?;
+    let rivals = claims::rivals(object, resolved, Look::AtHand, context).await?;
     let claimed = (!rivals.is_empty()).then(|| claimed_twice(object, &rivals));
     let Some(problem) = problem.or(claimed) else { return Ok(None) };
     if nothing {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
+use kube::api::{ApiResource, ListParams, NotUsed, Object};
 use kube::{Api, ResourceExt as _};
+use serde::Deserialize;
 
 use super::desired::Credentials;
 use super::handoff;
@@ -117,6 +118,14 @@ pub async fn sole_claim(context: &Context, namespace: &str, object: &ScimConnect
     Err(Problem::new(Class::Blocked, Reason::ClaimedTwice, message))
 }
 
+/// As much of a connection as is needed here, whatever is wrong with the rest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referring {
+    #[serde(default)]
+    federation_ref: serde_json::Value,
+}
+
 /// Other connections of the same federation that are not being deleted, sorted.
 ///
 /// # Errors
@@ -126,15 +135,14 @@ pub async fn rivals(
     namespace: &str,
     object: &ScimConnection,
 ) -> Result<Vec<String>, Problem> {
-    let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
-    let own = object.name_any();
+    let resource = ApiResource::erase::<ScimConnection>(&());
+    let api = Api::<Object<Referring, NotUsed>>::namespaced_with(context.kube.clone(), namespace, &resource);
+    let (own, federation) = (object.name_any(), object.spec.federation_ref.name.as_str());
     let others: BTreeSet<String> = api
         .list(&ListParams::default())
         .await?
         .into_iter()
-        .filter(|o| {
-            o.spec.federation_ref == object.spec.federation_ref && o.metadata.deletion_timestamp.is_none()
-        })
+        .filter(|o| o.spec.federation_ref["name"] == federation && o.metadata.deletion_timestamp.is_none())
         .map(|o| o.name_any())
         .filter(|name| *name != own)
         .collect();
