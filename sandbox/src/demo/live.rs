@@ -1,6 +1,6 @@
 //! Waits, and tells meanwhile what happens: what resources say, what the operator does in the clouds, what people do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub struct Live {
     /// Whether a console may refuse for now what a resource asks for.
     patient: bool,
     said: BTreeMap<(String, String), String>,
+    /// Operations whose meaning was said.
+    explained: BTreeSet<String>,
 }
 
 impl Live {
@@ -58,6 +60,7 @@ impl Live {
             told,
             patient: false,
             said: BTreeMap::new(),
+            explained: BTreeSet::new(),
         }
     }
 
@@ -223,7 +226,10 @@ impl Live {
                 "AWS"
             };
             let line = if entry.outcome == "ok" {
-                format!("{who:<12}{}{}", entry.operation, meaning(&entry.operation))
+                // Once is enough; the first line of several is one.
+                let known = self.explained.contains(&entry.operation);
+                let why = if known { "" } else { meaning(&entry.operation) };
+                format!("{who:<12}{}{why}", entry.operation)
             } else {
                 let refused = refusal(entry.service, &entry.operation, &entry.outcome);
                 format!("{who:<12}{}  not yet: {refused}", entry.operation)
@@ -236,6 +242,8 @@ impl Live {
         if groups.is_empty() {
             return;
         }
+        let done = groups.iter().flat_map(|(_, entries)| entries).filter(|entry| entry.outcome == "ok");
+        self.explained.extend(done.map(|entry| entry.operation.clone()));
         let names = self.names.read();
         for (line, entries) in groups {
             let targets: Vec<String> =

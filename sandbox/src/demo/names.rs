@@ -80,8 +80,7 @@ pub fn all_of(targets: &[String]) -> String {
         };
         let often = match times {
             1 => String::new(),
-            2 => " (twice)".to_owned(),
-            n => format!(" ({n} times)"),
+            n => format!(" ({n} calls)"),
         };
         format!("{short}{often}")
     };
@@ -199,7 +198,7 @@ mod tests {
         assert_eq!(all(&[]), "");
         assert_eq!(all(&["user ada", "user ben"]), "user ada, ben");
         assert_eq!(all(&["user ada", "group x"]), "user ada, group x");
-        assert_eq!(all(&["application AWS", "application AWS"]), "application AWS (twice)");
+        assert_eq!(all(&["application AWS", "application AWS"]), "application AWS (2 calls)");
         assert_eq!(all(&["synchronization-job"]), "synchronization-job");
         assert_eq!(
             all(&["user a", "user b", "user c", "user d", "user e", "user f"]),
