@@ -4,6 +4,7 @@
 mod architecture;
 mod binding;
 mod clients;
+mod docs;
 mod faults;
 mod federation;
 mod frame;
@@ -11,7 +12,10 @@ mod journey;
 mod load;
 mod mistakes;
 mod pages;
+mod privilege;
 mod schema;
 mod scim;
+#[path = "../xtask/src/stamp.rs"]
+mod stamp;
 mod stories;
 mod support;

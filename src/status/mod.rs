@@ -3,6 +3,8 @@
 mod condition;
 mod reason;
 mod remedy;
+mod told;
 
 pub use condition::{ConditionSet, Verdict, condition, is_true};
 pub use reason::Reason;
+pub use told::Kind;

@@ -4,12 +4,12 @@
 //! that can befall it. `docs/faults.md` shows the matrix.
 
 mod clock;
-mod journey;
+pub mod journey;
 mod kubernetes;
 mod lasting;
 mod leadership;
 mod matrix;
-mod operations;
+pub mod operations;
 mod page;
 mod proxy;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use causeway::clients::aws::actions;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use sandbox::journey::{self, api};
 use sandbox::world::{AccessKey, World};
@@ -15,54 +16,6 @@ use crate::support::world::TestWorld;
 
 const WAY_OUT: &str =
     "Allow the action that the message names to the identity that it names. The next pass has it.";
-
-/// What the operator calls.
-const ALL: [&str; 35] = [
-    "sso:ListInstances",
-    "sso:DescribeInstance",
-    "organizations:DescribeOrganization",
-    "organizations:ListAccounts",
-    "identitystore:ListGroups",
-    "identitystore:GetGroupId",
-    "identitystore:GetUserId",
-    "identitystore:Describe*",
-    "sso:ListPermissionSets",
-    "sso:DescribePermissionSet",
-    "sso:ListTagsForResource",
-    "sso:ListManagedPoliciesInPermissionSet",
-    "sso:ListCustomerManagedPolicyReferencesInPermissionSet",
-    "sso:GetInlinePolicyForPermissionSet",
-    "sso:GetPermissionsBoundaryForPermissionSet",
-    "sso:ListAccountsForProvisionedPermissionSet",
-    "sso:ListAccountAssignmentsForPrincipal",
-    "sso:ListAccountAssignments",
-    "sso:CreatePermissionSet",
-    "sso:UpdatePermissionSet",
-    "sso:DeletePermissionSet",
-    "sso:AttachManagedPolicyToPermissionSet",
-    "sso:DetachManagedPolicyFromPermissionSet",
-    "sso:AttachCustomerManagedPolicyReferenceToPermissionSet",
-    "sso:DetachCustomerManagedPolicyReferenceFromPermissionSet",
-    "sso:PutInlinePolicyToPermissionSet",
-    "sso:DeleteInlinePolicyFromPermissionSet",
-    "sso:PutPermissionsBoundaryToPermissionSet",
-    "sso:DeletePermissionsBoundaryFromPermissionSet",
-    "sso:TagResource",
-    "sso:UntagResource",
-    "sso:ProvisionPermissionSet",
-    "sso:CreateAccountAssignment",
-    "sso:DeleteAccountAssignment",
-    "iam:*",
-];
-/// What follows the work that is under way; none of it is withheld here.
-const STATUS: [&str; 6] = [
-    "sso:ListAccountAssignmentCreationStatus",
-    "sso:DescribeAccountAssignmentCreationStatus",
-    "sso:ListAccountAssignmentDeletionStatus",
-    "sso:DescribeAccountAssignmentDeletionStatus",
-    "sso:ListPermissionSetProvisioningStatus",
-    "sso:DescribePermissionSetProvisioningStatus",
-];
 
 const fn denied(
     title: &'static str,
@@ -178,7 +131,12 @@ fn keys(world: &mut World) {
             access_key_id: key(nth),
             secret_access_key: format!("sandbox/only/worthless/elsewhere/{nth:03}"),
             account_id: None,
-            actions: ALL.iter().chain(&STATUS).filter(|a| !withheld(a)).map(|a| (*a).to_owned()).collect(),
+            actions: actions::ALL
+                .iter()
+                .map(|a| a.name)
+                .filter(|a| !withheld(a))
+                .map(str::to_owned)
+                .collect(),
         });
     }
 }

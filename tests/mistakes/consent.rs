@@ -1,5 +1,6 @@
 //! Permissions of Microsoft Graph that are not granted, one after the other, on a world that is ready.
 
+use causeway::clients::entra::permissions;
 use kube::api::PostParams;
 use sandbox::journey::{self, api};
 use serde::Deserialize;
@@ -17,14 +18,9 @@ const WAY_OUT: &str = "Grant it under API permissions of the app registration, a
                        operator has it at once.";
 
 /// What the operator needs.
-const ALL: [&str; 6] = [
-    "Application.ReadWrite.All",
-    "AppRoleAssignment.ReadWrite.All",
-    "Synchronization.ReadWrite.All",
-    "User.Read.All",
-    "Group.Read.All",
-    "GroupMember.Read.All",
-];
+fn all() -> Vec<&'static str> {
+    permissions::ALL.iter().map(|need| need.name).collect()
+}
 
 /// `without`: what is taken away; `with`: what is granted in its place; `spec`: what is asked for meanwhile.
 pub const ROWS: &[Mistake] = &[
@@ -33,7 +29,7 @@ pub const ROWS: &[Mistake] = &[
         APPLICATION,
         "PermissionDenied",
         &["grant"],
-        "without: [Application.ReadWrite.All, AppRoleAssignment.ReadWrite.All, Synchronization.ReadWrite.All, User.Read.All, Group.Read.All, GroupMember.Read.All]",
+        "without: [Application.ReadWrite.All, AppRoleAssignment.ReadWrite.All, Synchronization.ReadWrite.All, User.ReadBasic.All, Group.ReadBasic.All, GroupMember.ReadBasic.All]",
         WAY_OUT,
     ),
     told(
@@ -69,19 +65,19 @@ pub const ROWS: &[Mistake] = &[
         WAY_OUT,
     ),
     told(
-        "Graph: User.Read.All is missing",
+        "Graph: User.ReadBasic.All is missing",
         ASSIGNMENTS,
         "PermissionDenied",
         &["grant"],
-        "without: [User.Read.All]",
+        "without: [User.ReadBasic.All]",
         WAY_OUT,
     ),
     told(
-        "Graph: Group.Read.All and GroupMember.Read.All are missing",
+        "Graph: Group.ReadBasic.All is missing",
         ASSIGNMENTS,
         "PermissionDenied",
         &["grant"],
-        "without: [Group.Read.All, GroupMember.Read.All]",
+        "without: [Group.ReadBasic.All]",
         WAY_OUT,
     ),
 ];
@@ -105,7 +101,7 @@ pub async fn run(book: &Book) {
     for mistake in ROWS {
         let make: Make = yaml(mistake.make);
         let mark = world.sandbox.core.journal.last();
-        let mut granted = ALL.to_vec();
+        let mut granted = all();
         granted.retain(|p| !make.without.iter().any(|w| w == p));
         granted.extend(make.with.iter().map(String::as_str));
         world.sandbox.entra.set_permissions(CLIENT, &granted);
@@ -120,7 +116,7 @@ pub async fn run(book: &Book) {
         book.expect(&world, "acme", mistake).await;
         book.no_mutation(&world, mark, &[], mistake.title);
 
-        world.sandbox.entra.set_permissions(CLIENT, &ALL);
+        world.sandbox.entra.set_permissions(CLIENT, &all());
         operator.stop().await;
         operator = world.operator();
         journey::apply(&world.client, &begin).await.unwrap();

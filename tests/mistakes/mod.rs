@@ -1,12 +1,12 @@
 //! What users and administrators get wrong: each mistake is told where people look, in words that help, and costs
 //! nothing. `docs/mistakes.md` is written from the same rows, with the messages as they were seen.
 
-mod actions;
+pub mod actions;
 mod applied;
 mod bindings;
 mod connections;
-mod consent;
-mod federation;
+pub mod consent;
+pub mod federation;
 mod others;
 mod page;
 mod redact;
@@ -35,7 +35,7 @@ const RIGHT: &str = include_str!("right.yaml");
 const AT_ONCE: usize = 5;
 
 /// The resource of that kind as people should have written it.
-fn right(kind: &str, namespace: &str) -> DynamicObject {
+pub fn right(kind: &str, namespace: &str) -> DynamicObject {
     let all = journey::parse(RIGHT, Some(namespace)).expect("YAML");
     let is_it = |o: &DynamicObject| o.types.as_ref().is_some_and(|t| t.kind == kind);
     all.into_iter().find(is_it).expect("one of each kind")

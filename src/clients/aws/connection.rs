@@ -3,8 +3,10 @@
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -84,7 +86,7 @@ struct Watch {
 }
 
 impl Budget {
-    fn new(rates: Rates) -> Self {
+    pub(super) fn new(rates: Rates) -> Self {
         let limiter = |rate| NonZeroU32::new(rate).map(Limited::new);
         let limiters =
             Limiters { sso_admin: limiter(rates.sso_admin), identity_store: limiter(rates.identity_store) };
@@ -132,10 +134,17 @@ impl Connection {
             roots = roots.with_pem_certificate(pem.as_bytes());
         }
         let tls = TlsContext::builder().with_trust_store(roots).build().expect("any trust store will do");
-        let client = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(tls)
-            .build_https();
+        // The SDK's own builder knows no proxy; the client for Microsoft's endpoints looks at the environment by itself.
+        let client = Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder();
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            connector
+                .proxy_config(ProxyConfig::from_env())
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .tls_context(tls.clone())
+                .build()
+        });
         let watch = Watch { observer, budget: Budget::new(rates), slowed: Slowed::default() };
         Ok(Self { client, options, watch: Arc::new(watch) })
     }

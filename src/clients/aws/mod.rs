@@ -1,5 +1,6 @@
 //! AWS through the official SDKs.
 
+pub mod actions;
 pub mod assignments;
 pub mod identity_store;
 pub mod instances;
@@ -10,6 +11,8 @@ pub mod sso_admin;
 
 mod connection;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod reads_only;
 mod sessions;
 mod sts;

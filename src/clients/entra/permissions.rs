@@ -1,5 +1,6 @@
 //! Which application permissions of Microsoft Graph the calls need, and which of them a token has (contract Graph 0.1,
-//! 5.11, 8.2). It is told to people and decides nothing: what Graph answers decides.
+//! 5.11, 8.2): the one place that messages and `docs/permissions.md` are written from. It is told to people and decides
+//! nothing: what Graph answers decides.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,13 +8,13 @@ use serde_json::Value;
 
 /// One permission that a call needs.
 #[derive(Debug, PartialEq, Eq)]
-struct Need {
+pub struct Need {
     /// What a person grants.
-    name: &'static str,
+    pub name: &'static str,
     /// What does as well.
-    or: &'static [&'static str],
+    pub or: &'static [&'static str],
     /// What Causeway uses it for.
-    purpose: &'static str,
+    pub purpose: &'static str,
 }
 
 /// Applications and their service principals: `Application.ReadWrite.OwnedBy` does not do, since what is made from the
@@ -60,10 +61,11 @@ const MEMBERS: Need = Need {
 const PROVISIONING: Need = Need { name: "Synchronization.ReadWrite.All", or: &[], purpose: "provisioning" };
 
 /// Everything that Causeway uses, in the order in which it is met.
-const ALL: [Need; 6] = [APPLICATIONS, ASSIGNMENTS, USERS, GROUPS, MEMBERS, PROVISIONING];
+pub const ALL: [Need; 6] = [APPLICATIONS, ASSIGNMENTS, USERS, GROUPS, MEMBERS, PROVISIONING];
 
 /// What a call needs: all of these. Empty: nothing is known of it.
-fn needs(operation: &str) -> &'static [Need] {
+#[must_use]
+pub fn needs(operation: &str) -> &'static [Need] {
     match operation {
         "GET /applications"
         | "GET /applications/{id}"
@@ -218,6 +220,22 @@ mod tests {
             let told = told(operation, APP, roles);
             assert!(told.contains(words), "{words}: {told}");
             assert!(!told.contains(not), "{not}: {told}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_token_shows_its_permissions_or_nothing(claims in crate::api::arbitrary::anything(), text in ".{0,60}") {
+            let mut whole = json!({"appid": APP, "roles": ["A"]});
+            whole["roles"] = claims.clone();
+            for value in [&claims, &whole] {
+                if let Some(roles) = roles(&token(value)) {
+                    let told = value["roles"].as_array().map(Vec::len).unwrap_or_default();
+                    assert!(roles.len() <= told);
+                }
+            }
+            let _ = roles(&text);
+            let _ = roles(&format!("{text}.{text}.{text}"));
         }
     }
 }

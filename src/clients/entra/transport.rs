@@ -478,4 +478,27 @@ mod tests {
     fn an_empty_secret_is_refused_before_any_call() {
         assert!(graph("https://graph.microsoft.com", "").is_err());
     }
+
+    proptest::proptest! {
+        /// A next link gets our token: whatever an answer says, it leads to Graph or nowhere.
+        #[test]
+        fn fuzz_no_next_link_leads_elsewhere(
+            text in ".{0,40}", head in "(https://graph.microsoft.com|https://graph.microsoft.com:443|http://graph.microsoft.com|//graph.microsoft.com|)",
+            glue in "(/|@|\\\\|#|\\?|:8443/|\\.evil.example/|%2f|\t|/v1.0/|/v1.0/\\.\\./|)", body in crate::api::arbitrary::anything(),
+        ) {
+            let graph = graph("https://graph.microsoft.com", "s3cret-s3cret-s3cret").unwrap();
+            for link in [text.clone(), format!("{head}{glue}{text}"), format!("{head}{text}{glue}")] {
+                if let Ok(url) = graph.inner.next_link(&link) {
+                    assert_eq!((url.scheme(), url.host_str(), url.port()), ("https", Some("graph.microsoft.com"), None), "{link}");
+                    assert!(url.path().starts_with("/v1.0/"), "{link}: {url}");
+                }
+            }
+            // A page is a list with a link, or refused.
+            let _ = serde_json::from_value::<Page>(body.clone());
+            let page = serde_json::json!({"value": [body.clone()], "@odata.nextLink": body});
+            if let Ok(page) = serde_json::from_value::<Page>(page) {
+                assert_eq!(page.value.len(), 1);
+            }
+        }
+    }
 }

@@ -217,4 +217,22 @@ mod tests {
         assert!(client(&options).is_err());
         assert!(client(&HttpOptions { ca_pem: None, ..options }).is_ok());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_retry_after_is_bounded(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..20), number: f64) {
+            let mut values = vec![http::HeaderValue::from_str(&number.to_string()).unwrap()];
+            values.extend(http::HeaderValue::from_bytes(&bytes).ok());
+            for value in values {
+                let asked = retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]));
+                assert!(asked.is_none_or(|wait| wait <= MAX_RETRY_AFTER));
+            }
+        }
+
+        #[test]
+        fn fuzz_any_text_becomes_one_short_line(text in "(.|\n|\r|\u{7}){0,600}") {
+            let line = bounded(&text);
+            assert!(line.len() <= MAX_MESSAGE + '…'.len_utf8() && !line.chars().any(char::is_control));
+        }
+    }
 }
