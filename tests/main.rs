@@ -11,9 +11,12 @@ mod frame;
 mod journey;
 mod load;
 mod mistakes;
+mod monitoring;
 mod pages;
 mod privilege;
 mod schema;
 mod scim;
+#[path = "../xtask/src/stamp.rs"]
+mod stamp;
 mod stories;
 mod support;

@@ -9,6 +9,27 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
+/// For which version pages are generated, as they say it.
+pub fn release_line() -> String {
+    crate::stamp::line(env!("CARGO_PKG_VERSION"), &read("CHANGELOG.md"))
+}
+
+#[test]
+fn pages_of_longer_runs_say_for_which_version_they_are_and_what_is_not_covered() {
+    for name in ["conformance", "faults", "mistakes"] {
+        let page = read(&format!("docs/{name}.md"));
+        let line = release_line();
+        assert!(
+            page.lines().any(|l| l == line),
+            "docs/{name}.md is not for this version: run `cargo xtask gen`"
+        );
+        let (_, left) = page.rsplit_once("\n## ").unwrap();
+        let (heading, left) = left.split_once('\n').unwrap();
+        assert!(heading.to_lowercase().ends_with("not covered"), "docs/{name}.md ends with {heading}");
+        assert!(left.lines().any(|l| l.starts_with("* ")), "docs/{name}.md does not say what");
+    }
+}
+
 /// The words after a prefix, as far as they are made of small letters and dashes.
 fn words<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     let ends = |rest: &str| rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
@@ -60,7 +81,14 @@ fn pages_name_only_flags_and_files_that_exist() {
         "type",
         "wait",
     ];
-    for path in ["docs/annotations.md", "docs/day-2.md", "docs/reference/reasons.md"] {
+    for path in [
+        "docs/alerts.md",
+        "docs/annotations.md",
+        "docs/day-2.md",
+        "docs/logs-and-traces.md",
+        "docs/metrics.md",
+        "docs/reference/reasons.md",
+    ] {
         let page = read(path);
         for flag in words(&page, " --").union(&words(&page, "`--")) {
             assert!(flags.contains(flag) || others.contains(flag), "{path}: --{flag}");

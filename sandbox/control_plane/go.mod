@@ -1,5 +1,5 @@
 // The parts of Kubernetes that the sandbox runs: real etcd, kube-apiserver, kube-controller-manager and kubectl.
-// `go install tool` builds all four; the sandbox does so by itself (sandbox/src/control_plane/build.rs).
+// `go install tool` builds all four; the sandbox does so by itself (sandbox/src/go_module.rs).
 module causeway.dev/sandbox/control-plane
 
 go 1.26.0

@@ -7,6 +7,7 @@ pub mod core;
 pub mod demo;
 mod descriptor;
 pub mod entra;
+pub mod go_module;
 pub mod journey;
 mod sandbox;
 pub mod sign_in;

@@ -144,4 +144,21 @@ mod tests {
             "it has k00, k01, k02, k03, k04, k05, k06, k07 and 4 more"
         );
     }
+
+    proptest::proptest! {
+        /// Whatever a Secret holds: what is said of it is short and holds no value.
+        #[test]
+        fn fuzz_no_value_of_any_secret_is_told(
+            data in proptest::collection::btree_map("[A-Za-z0-9._-]{1,12}", proptest::collection::vec(proptest::prelude::any::<u8>(), 0..20), 0..12),
+        ) {
+            let mut data = data;
+            data.insert("k".into(), b"s3cret-of-acme".to_vec());
+            let data: std::collections::BTreeMap<_, _> = data.into_iter().map(|(k, v)| (k, k8s_openapi::ByteString(v))).collect();
+            let secret = Secret { data: Some(data), ..Secret::default() };
+            for key in ["clientSecret", "k"] {
+                let told = without("identity", "entra", &secret, key).message;
+                assert!(!told.contains("s3cret-of-acme") && told.len() < 700, "{told}");
+            }
+        }
+    }
 }

@@ -155,10 +155,10 @@ prop_compose! {
     fn any_facts()(
         desired in any_grants(), observed in any_grants(), ledger in any_grants(), stated in any_grants(),
         running in any_grants(), failed in any_grants(), due: bool, unread in any_grants(), open: bool, soon: bool,
-        awaited in any_grants(), expected in any_accounts(), overdue in any_accounts(),
+        awaited in any_grants(), expected in any_accounts(), overdue in any_accounts(), settled: bool,
     ) -> Facts {
         Facts {
-            desired, observed, ledger, stated, running, awaited, open, soon, expected, overdue, settled: true,
+            desired, observed, ledger, stated, running, awaited, open, soon, expected, overdue, settled,
             failed: failed.into_iter().map(|g| (g, due)).collect(),
             unread: unread.into_iter().take(1).map(|g| g.principal).collect(),
         }
@@ -182,6 +182,22 @@ proptest! {
             prop_assert!(!facts.desired.contains(forgotten) && !facts.unread.contains(&forgotten.principal));
             prop_assert!(!facts.awaited.contains(forgotten));
         }
+    }
+
+    /// Assignments carry no mark: what is in no ledger and not wanted is somebody else's, and in no list. The same facts
+    /// make the same plan, whose lists do not overlap, and the ledger that it asks for is asked for once.
+    #[test]
+    fn what_others_made_is_in_no_plan(facts in any_facts()) {
+        let plan = plan_assignments(&facts);
+        prop_assert_eq!(&plan, &plan_assignments(&facts.clone()));
+        let lists = [&plan.enter, &plan.forget, &plan.create, &plan.remove, &plan.remove_later, &plan.held];
+        let concerned: BTreeSet<&Grant> = lists.iter().flat_map(|list| list.iter()).collect();
+        prop_assert_eq!(concerned.len(), lists.iter().map(|list| list.len()).sum::<usize>());
+        prop_assert!(concerned.iter().all(|g| facts.ledger.contains(*g) || facts.desired.contains(*g)));
+        let ledger = plan.ledger(&facts.ledger);
+        prop_assert_eq!(plan.ledger(&ledger), ledger);
+        // What may still be on its way is not let go.
+        prop_assert!(facts.settled || plan.forget.is_empty());
     }
 
     /// Whatever fails, a stated removal is made as soon as its account is overdue, but for what AWS is doing with it.
@@ -217,7 +233,7 @@ proptest! {
     /// Carried out again and again, it comes to rest at exactly what is wanted, without touching strangers.
     #[test]
     fn it_converges(start in any_facts()) {
-        let mut facts = Facts { running: BTreeSet::new(), failed: BTreeMap::new(), unread: BTreeSet::new(), awaited: BTreeSet::new(), expected: BTreeSet::new(), open: true, ..start };
+        let mut facts = Facts { running: BTreeSet::new(), failed: BTreeMap::new(), unread: BTreeSet::new(), awaited: BTreeSet::new(), expected: BTreeSet::new(), open: true, settled: true, ..start };
         facts.stated = facts.ledger.difference(&facts.desired).cloned().collect();
         let strangers: BTreeSet<Grant> =
             facts.observed.iter().filter(|g| !facts.ledger.contains(*g) && !facts.desired.contains(*g)).cloned().collect();

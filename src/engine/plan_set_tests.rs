@@ -196,3 +196,33 @@ proptest! {
         prop_assert_eq!(carry_out(rest, Some(part)), whole);
     }
 }
+
+proptest! {
+    /// The judge looks at nothing but the tag: whatever is wanted of a set that carries another owner's mark, and
+    /// whatever else is found on it, there is no step for it; and no plan takes a mark off or gives it to another.
+    #[test]
+    fn no_plan_touches_a_set_with_a_foreign_mark(
+        desired in any_desired(), observed in any_observed(), own in "[ab]/n/b", mark in proptest::option::of("[abc]/n/b"),
+        claimed in proptest::option::of("[abc]/n/b"), adopt: bool,
+    ) {
+        const MARK: &str = "causeway.dev/owner";
+        let (mut desired, mut observed) = (desired, observed);
+        (desired.owner, desired.adopt) = (own.clone(), adopt);
+        // The schema does not let the tags of a spec claim a set; the plan would not either.
+        desired.tags.iter_mut().for_each(|tags| tags.extend(claimed.iter().map(|c| (MARK.to_owned(), c.clone()))));
+        observed.tags.remove(MARK);
+        observed.tags.extend(mark.iter().map(|m| (MARK.to_owned(), m.clone())));
+        let planned = plan_set(&desired, Some(&observed));
+        match &mark {
+            Some(theirs) if *theirs != own => prop_assert_eq!(planned, Err(Refusal::OwnedByOther(theirs.clone()))),
+            None if !adopt => prop_assert_eq!(planned, Err(Refusal::NotAdopted)),
+            _ => {
+                let mut state = observed;
+                for step in planned.expect("ours") {
+                    state = carry_out(vec![step], Some(state));
+                    prop_assert_eq!(state.tags.get(MARK), Some(&own), "the mark comes first and stays");
+                }
+            }
+        }
+    }
+}

@@ -59,6 +59,14 @@ pub struct Settings {
     pub test_clock: Option<url::Url>,
 }
 
+impl Settings {
+    /// Whether the operator looks into a namespace. Where it does not, it may not either.
+    #[must_use]
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.contains(namespace)
+    }
+}
+
 /// An identity in Entra that a token in a file speaks for, as the workload identity webhook sets it up (contract Graph 8.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadIdentity {

@@ -28,7 +28,7 @@ impl Reason {
             }
             Self::ConfigMapNotFound => "Create the ConfigMap that the message names, with that key.",
             Self::FederationNotFound => {
-                "Create the IdentityFederation, or correct `spec.federationRef` (it is immutable: by a new resource)."
+                "Create the IdentityFederation, or correct `spec.federationRef` (it is immutable: by a new resource). Where the operator does not look, have its `--namespaces` extended."
             }
             Self::FederationNotReady => {
                 "Look at the federation: its conditions say what it waits for. This resource goes on by itself."

@@ -29,6 +29,9 @@ type Secrets = Arc<Mutex<BTreeMap<String, BTreeMap<String, String>>>>;
 /// By `<namespace>/serviceaccounts/<name>`: how many seconds its tokens live; none when nobody may ask for them.
 type Accounts = Arc<Mutex<BTreeMap<String, Option<i64>>>>;
 
+/// A key of a Secret that nobody may read.
+const FORBIDDEN: &str = "forbidden";
+
 /// Who issues the tokens of ServiceAccounts here.
 pub(super) const ISSUER: &str = "https://cluster.example";
 pub(super) const MANAGEMENT: &str = "100000000001";
@@ -79,6 +82,9 @@ fn api_server(secrets: Secrets, accounts: Accounts, issuer: Arc<Issuer>) -> kube
                 }
             } else {
                 match secrets.lock().unwrap().get(&path) {
+                    Some(keys) if keys.contains_key(FORBIDDEN) => {
+                        refusal(403, "Forbidden", "secrets is forbidden")
+                    }
                     Some(keys) => {
                         let data: BTreeMap<_, _> =
                             keys.iter().map(|(k, v)| (k.clone(), STANDARD.encode(v))).collect();
@@ -268,12 +274,28 @@ async fn a_deletion_may_finish_with_the_credentials_used_last() {
     let federation = by_secret("identity");
     twin.context.graph(&federation).await.unwrap();
     twin.context.aws(&federation).await.unwrap();
-    twin.secrets.lock().unwrap().clear();
-    assert!(twin.context.graph(&federation).await.is_err(), "only while it is being deleted");
-    let federation = deleted(federation);
-    twin.context.graph(&federation).await.unwrap().groups_named("aws-engineers").await.unwrap();
-    twin.context.aws(&federation).await.unwrap().ssoadmin.list_instances().send().await.unwrap();
-    let mut stranger = federation.clone();
-    stranger.metadata.uid = Some("uid-2".to_owned());
-    assert!(twin.context.graph(&stranger).await.is_err(), "nobody gets another one's credentials");
+    // With a namespace its Secrets go, or first the right to read them.
+    for gone in ["removed", "forbidden"] {
+        let mut secrets = twin.secrets.lock().unwrap();
+        match gone {
+            "removed" => secrets.clear(),
+            _ => {
+                for name in ["entra", "aws"] {
+                    let forbidden = [(FORBIDDEN.to_owned(), String::new())].into();
+                    secrets.insert(format!("identity/secrets/{name}"), forbidden);
+                }
+            }
+        }
+        drop(secrets);
+        assert!(twin.context.graph(&federation).await.is_err(), "{gone}: only while it is being deleted");
+        let federation = deleted(federation.clone());
+        twin.context.graph(&federation).await.unwrap().groups_named("aws-engineers").await.unwrap();
+        twin.context.aws(&federation).await.unwrap().ssoadmin.list_instances().send().await.unwrap();
+        let mut stranger = federation.clone();
+        stranger.metadata.uid = Some("uid-2".to_owned());
+        assert!(
+            twin.context.graph(&stranger).await.is_err(),
+            "{gone}: nobody gets another one's credentials"
+        );
+    }
 }

@@ -48,10 +48,11 @@ fn written(yaml: &str, name: &str) -> Vec<PolicyRule> {
 
 #[test]
 fn the_examples_grant_exactly_the_listed_rights() {
-    // Secrets are granted namespace by namespace, by the namespace's owner.
-    let watched = [written(OPERATOR, "causeway"), written(NAMESPACE, "causeway-secrets")].concat();
+    let watched = written(OPERATOR, "causeway");
     assert_eq!(flat(&watched), flat(&rights::watched()));
-    assert!(flat(&written(OPERATOR, "causeway")).iter().all(|(_, resource, ..)| resource != "secrets"));
+    // Secrets are granted namespace by namespace, by the namespace's owner.
+    assert!(flat(&watched).iter().all(|(_, resource, ..)| resource != "secrets"));
+    assert_eq!(flat(&written(NAMESPACE, "causeway-secrets")), flat(&rights::secrets()));
     assert_eq!(flat(&written(OPERATOR, "causeway-leader")), flat(&rights::own("causeway")));
     // Whoever may create tokens of any ServiceAccount may be anybody: never everywhere, and by name.
     assert_eq!(flat(&written(TOKENS, "causeway-tokens")), flat(&rights::tokens(&["causeway"])));
@@ -97,7 +98,7 @@ fn the_listed_rights_are_enough_for_two_watched_namespaces_and_a_home() {
         let accounts = Api::<ServiceAccount>::namespaced(client.clone(), &home);
         accounts.create(&Default::default(), &account).await.unwrap();
         for watched in [&one, &two] {
-            grant(&client, watched, "causeway", &home, rights::watched()).await;
+            grant(&client, watched, "causeway", &home, [rights::watched(), rights::secrets()].concat()).await;
         }
         grant(&client, &home, "causeway-home", &home, rights::own("causeway")).await;
 

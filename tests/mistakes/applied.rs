@@ -57,6 +57,22 @@ pub const ROWS: &[Mistake] = &[
         "A role is assumed from somewhere: name one of ambient, serviceAccount and secretRef beside it.",
     ),
     refused(
+        "A side of one's own and the other party's at once",
+        NEW_FEDERATION,
+        "{spec: {aws: {external: {serviceProviderMetadata: {configMapKeyRef: {name: from-aws, key: metadata.xml}}}}}}",
+        &["exactly one of: credentials, external"],
+        "Keep what is yours: credentials, region and identityCenter, or external when another party looks after AWS.",
+    ),
+    refused(
+        "Both sides in other hands",
+        NEW_FEDERATION,
+        "{spec: {entra: {tenantId: null, credentials: null, application: null, external: {federationMetadata: {configMapKeyRef: \
+         {name: from-entra, key: metadata.xml}}}}, aws: {region: null, credentials: null, identityCenter: null, external: \
+         {serviceProviderMetadata: {configMapKeyRef: {name: from-aws, key: metadata.xml}}}}}}",
+        &["exclude each other"],
+        "One side must be yours: each party has a federation of its own (`examples/two-parties/`).",
+    ),
+    refused(
         "Two ways to sign in to Entra",
         NEW_FEDERATION,
         "{spec: {entra: {credentials: {ambient: {}}}}}",

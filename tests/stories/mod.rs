@@ -1,6 +1,7 @@
 //! The stories of `examples/` that are not the journey.
 
 mod aws_groups;
+mod by_hand;
 mod leaves;
 mod party;
 mod two_parties;

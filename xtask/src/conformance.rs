@@ -90,7 +90,7 @@ pub fn run(report: bool, only: &[String]) -> anyhow::Result<()> {
         }
     }
     if only.is_empty() && failed == 0 {
-        let page = page::render(&found, &folder)?;
+        let page = page::render(&found, &folder, &crate::generate::release_line(root)?)?;
         if !page::settle(&root.join(PAGE), &page, report)? {
             println!("FAIL  {PAGE} differs from this run: `cargo xtask conformance --report` writes it");
             failed += 1;

@@ -1,7 +1,10 @@
 //! Everything that is generated from the code.
 
+mod chart;
+mod metrics;
 mod pages;
 mod reference;
+mod rights;
 mod world;
 
 use std::collections::BTreeMap;
@@ -10,8 +13,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use causeway::api::all_crds;
 
+use crate::stamp;
+
 /// Folders whose every file is generated: what is no longer generated is deleted there.
-const GENERATED_FOLDERS: [&str; 2] = ["crds", "docs/reference"];
+const GENERATED_FOLDERS: [&str; 3] = ["crds", "docs/reference", "charts/causeway/templates/crds"];
+
+/// Pages that longer runs generate: only for which version they are is kept up here.
+const STAMPED: [&str; 3] = ["docs/conformance.md", "docs/faults.md", "docs/mistakes.md"];
+
+/// For which version pages are generated.
+///
+/// # Errors
+/// There is no changelog.
+pub fn release_line(root: &Path) -> anyhow::Result<String> {
+    let changelog = std::fs::read_to_string(root.join("CHANGELOG.md")).context("read CHANGELOG.md")?;
+    Ok(stamp::line(env!("CARGO_PKG_VERSION"), &changelog))
+}
 
 /// Writes the generated files, or with `check` compares them.
 pub fn run(check: bool) -> anyhow::Result<()> {
@@ -28,6 +45,16 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     }
     wanted.insert(root.join("docs/reference/reasons.md"), reference::reasons());
     wanted.insert(root.join("docs/reference/world.md"), world::page()?);
+    wanted.insert(root.join("docs/metrics.md"), metrics::page());
+    let line = release_line(root)?;
+    for name in STAMPED {
+        let path = root.join(name);
+        let page = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+        wanted.insert(path, stamp::restamped(&page, &line));
+    }
+
+    wanted.insert(root.join("examples/operator/rbac.yaml"), rights::example());
+    wanted.extend(chart::files(root)?.into_iter().map(|(path, text)| (root.join(path), text)));
     for (name, content) in pages::policies()? {
         wanted.insert(root.join(name), content);
     }

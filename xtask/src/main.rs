@@ -6,7 +6,9 @@ mod faults;
 mod fuzz;
 mod generate;
 mod mistakes;
+mod platform;
 mod release;
+mod stamp;
 
 use clap::{Parser, Subcommand};
 
@@ -19,7 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write what is generated from the code: crds/ and docs/reference/.
+    /// Write what is generated from the code: crds/, docs/reference/, the operator's rights, parts of the chart, and for which
+    /// version other generated pages are.
     Gen {
         /// Write nothing; fail when a file differs.
         #[arg(long)]
@@ -46,6 +49,13 @@ enum Task {
         #[arg(long, default_value_t = 1_000)]
         bindings: u32,
     },
+    /// Install, upgrade and use the product with the real tools (helm, kubectl) on the real control plane; what is
+    /// missing is built once, with Go.
+    Platform {
+        /// Run these suites alone.
+        #[arg(value_name = "SUITE")]
+        only: Vec<String>,
+    },
     /// Make the mistakes of users and administrators, and write docs/mistakes.md with what they read.
     Mistakes,
     /// Build the static binary, check it, and write it to dist/ with its checksums and what is in it; then measure it.
@@ -71,6 +81,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { bindings } => bench::run(bindings),
         Task::Fuzz { cases } => fuzz::run(cases),
         Task::Conformance { report, only } => conformance::run(report, &only),
+        Task::Platform { only } => platform::run(&only),
         Task::Mistakes => mistakes::run(),
         Task::Release { built } => release::run(built),
         Task::Faults { only, quick } => faults::run(&only, quick),

@@ -115,7 +115,12 @@ struct Metadata {
     metadata_xml: String,
 }
 
+/// The document in JSON, or as it is: what `curl --data-binary @file` sends.
 async fn external_identity_provider(State(s): Shared, body: Bytes) -> Answer {
+    let text = String::from_utf8_lossy(&body);
+    if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
+        return changed(&s, s.aws.set_external_identity_provider(&text));
+    }
     let Metadata { metadata_xml } = parse(&body)?;
     changed(&s, s.aws.set_external_identity_provider(&metadata_xml))
 }

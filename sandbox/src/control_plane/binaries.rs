@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::build;
+use crate::go_module::{BuildError, is_program};
 
 /// The Kubernetes that the cache is built from.
 pub const KUBERNETES: &str = "v1.36.3";
@@ -39,22 +40,9 @@ pub enum BinariesError {
         /// The cache folder.
         cache: String,
     },
-    /// `go install` failed.
-    #[error("building the control plane with `go install` failed ({status}); its last words:\n{output}")]
-    Build {
-        /// How it ended.
-        status: String,
-        /// The end of its output.
-        output: String,
-    },
-    /// The cache folder cannot be used.
-    #[error("the control plane's cache {path}: {source}")]
-    Cache {
-        /// Which path.
-        path: String,
-        /// What went wrong.
-        source: std::io::Error,
-    },
+    /// They could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
 }
 
 impl Binaries {
@@ -72,10 +60,9 @@ impl Binaries {
         if let Some(found) = Self::among(&folders) {
             return Ok(found);
         }
-        let cache = cache_folder();
-        match Self::inside(&cache) {
+        match Self::inside(&build::MODULE.folder()) {
             Some(found) => Ok(found),
-            None => build::build(&cache),
+            None => build::build(),
         }
     }
 
@@ -114,26 +101,6 @@ impl Binaries {
         }
         Some(found)
     }
-}
-
-/// `$CAUSEWAY_CACHE`, `$XDG_CACHE_HOME/causeway` or `~/.cache/causeway`: what is fetched or built once is kept there.
-#[must_use]
-pub fn cache_root() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("CAUSEWAY_CACHE")
-        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("causeway")))
-        .or_else(|| Some(set("HOME")?.join(".cache/causeway")))
-        .unwrap_or_else(|| std::env::temp_dir().join("causeway-cache"))
-}
-
-/// One folder per version.
-pub(super) fn cache_folder() -> PathBuf {
-    cache_root().join("control-plane").join(KUBERNETES)
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 fn minor_version(program: &Path, arguments: &[&str]) -> Option<u32> {

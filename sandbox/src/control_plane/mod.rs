@@ -20,7 +20,7 @@ use rand::RngExt as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub use binaries::{Binaries, BinariesError, KUBERNETES, cache_root};
+pub use binaries::{Binaries, BinariesError, KUBERNETES};
 use pki::{Credential, Pki};
 pub use process::Process;
 
@@ -41,8 +41,19 @@ pub struct ControlPlane {
     pki: Pki,
     ports: Ports,
     kubeconfig: PathBuf,
+    audited: bool,
     running: Mutex<Running>,
 }
+
+/// Every finished request of a service account, without bodies.
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [\"system:serviceaccounts\"]
+- level: None
+";
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
@@ -67,16 +78,35 @@ impl ControlPlane {
     /// [`BinariesError`] when there is nothing to start; else when a program ends or is not ready in two minutes, with
     /// the last lines of its log.
     pub async fn start(dir: impl Into<PathBuf>) -> anyhow::Result<Self> {
+        Self::start_with(dir.into(), false).await
+    }
+
+    /// As [`start`](Self::start); the API server writes what service accounts do into [`audit_log`](Self::audit_log).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_audited(dir: impl Into<PathBuf>) -> anyhow::Result<Self> {
+        Self::start_with(dir.into(), true).await
+    }
+
+    async fn start_with(dir: PathBuf, audited: bool) -> anyhow::Result<Self> {
         let binaries = tokio::task::spawn_blocking(Binaries::find).await??;
-        let dir = dir.into();
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let dir = dir.canonicalize()?;
         // Keys are made anew, so that the objects of an earlier cluster in this folder could not be used.
         forget(&dir.join("etcd"))?;
         let pki = Pki::generate(&dir.join("pki"))?;
         let kubeconfig = dir.join("kubeconfig");
-        let mut plane =
-            Self { dir, binaries, pki, ports: Ports::pick()?, kubeconfig, running: Mutex::default() };
+        let mut plane = Self {
+            dir,
+            binaries,
+            pki,
+            ports: Ports::pick()?,
+            kubeconfig,
+            audited,
+            running: Mutex::default(),
+        };
+        std::fs::write(plane.audit_policy(), AUDIT_POLICY).context("write the audit policy")?;
         for left in (0..STARTS).rev() {
             let Err(error) = plane.launch().await else { return Ok(plane) };
             *plane.running.get_mut() = Running::default();
@@ -111,6 +141,16 @@ impl ControlPlane {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What service accounts did, one event in each line, when the API server was started to record it.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.dir.join("audit.log")
+    }
+
+    fn audit_policy(&self) -> PathBuf {
+        self.dir.join("audit-policy.yaml")
     }
 
     /// A new client with the rights of [`kubeconfig`](Self::kubeconfig), which belongs to the calling runtime.
@@ -267,7 +307,7 @@ impl ControlPlane {
 
     fn spawn_apiserver(&self) -> anyhow::Result<Process> {
         let Pki { ca, serving, service_accounts, .. } = &self.pki;
-        let arguments = [
+        let mut arguments = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
             format!("--secure-port={}", self.ports.apiserver),
             "--bind-address=127.0.0.1".to_owned(),
@@ -287,6 +327,10 @@ impl ControlPlane {
             // Idle connections are no reason to wait when a test stops it.
             "--shutdown-delay-duration=0s".to_owned(),
         ];
+        if self.audited {
+            arguments.push(format!("--audit-policy-file={}", self.audit_policy().display()));
+            arguments.push(format!("--audit-log-path={}", self.audit_log().display()));
+        }
         Process::start(&self.binaries.apiserver, arguments, self.dir.join("kube-apiserver.log"))
     }
 

@@ -130,8 +130,8 @@ impl<'a> Checks<'a> {
     }
 
     /// Everybody of the company tries to sign in.
-    pub fn everybody_signs_in(&mut self) -> anyhow::Result<()> {
-        let wanted = expected(true);
+    pub fn everybody_signs_in(&mut self, oncall_in_production: bool) -> anyhow::Result<()> {
+        let wanted = expected(oncall_in_production);
         let mut wrong = Vec::new();
         for user in self.sandbox.world().tenant.users {
             let who = user.user_principal_name;

@@ -1,18 +1,20 @@
 //! Waits, and tells meanwhile what happens: what resources say, what the operator does in the clouds, what people do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use super::PATIENCE;
-use super::names::{Names, told, without_ids};
+use super::names::{Names, all_of, meaning, refusal, told, without_ids};
 use super::screen::Screen;
 use crate::Sandbox;
+use crate::control_plane::ControlPlane;
 use crate::core::{Core, Entry};
 use crate::journey::{Operator, Person, api, kinds};
 
@@ -24,18 +26,48 @@ pub struct Live {
     core: Arc<Core>,
     names: Names,
     client: Client,
+    /// The program, and its configuration.
+    kubectl: (PathBuf, PathBuf),
     operator: Operator,
     told: u64,
+    /// Whether a console may refuse for now what a resource asks for.
+    patient: bool,
     said: BTreeMap<(String, String), String>,
+    /// Operations whose meaning was said.
+    explained: BTreeSet<String>,
 }
 
 impl Live {
     /// Begins to tell from now on.
-    pub fn new(screen: &Screen, sandbox: &Sandbox, client: Client, operator: Operator) -> Self {
+    pub fn new(
+        screen: &Screen,
+        sandbox: &Sandbox,
+        cluster: &ControlPlane,
+        client: Client,
+        operator: Operator,
+    ) -> Self {
+        let kubectl = (cluster.kubectl(), cluster.kubeconfig().to_owned());
         let core = sandbox.core.clone();
         let told = core.journal.last();
         let names = Names::of(sandbox);
-        Self { screen: screen.clone(), core, names, client, operator, told, said: BTreeMap::new() }
+        Self {
+            screen: screen.clone(),
+            core,
+            names,
+            client,
+            kubectl,
+            operator,
+            told,
+            patient: false,
+            said: BTreeMap::new(),
+            explained: BTreeSet::new(),
+        }
+    }
+
+    /// Everything was applied at once: what one resource asks for may have to wait for what another will ask for.
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
     /// The end of the operator's log.
@@ -43,9 +75,15 @@ impl Live {
         self.operator.tail()
     }
 
+    /// The operator, when the account is over.
+    pub fn into_operator(self) -> Operator {
+        self.operator
+    }
+
     /// Waits until the resources are Ready at their newest generation. A person does what they ask for meanwhile.
     pub async fn until_ready(&mut self, person: &Person, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        let mut refused = String::new();
         loop {
             let objects = self.tick().await?;
             let ready = wanted.iter().all(|(kind, name)| {
@@ -54,19 +92,47 @@ impl Live {
             if ready {
                 return Ok(());
             }
-            if let Some(act) = person.act().await? {
-                self.screen.text(&format!("→ {}", act.what));
-                for line in act.done {
-                    self.screen.person(&line);
+            let asks = |o: &DynamicObject| o.data.pointer("/status/handoff/pending/0").is_some();
+            if objects.values().any(asks) {
+                self.table().await?;
+                let act = match person.act().await {
+                    Err(error) if self.patient => {
+                        refused = format!("; the person was refused: {error:#}");
+                        None
+                    }
+                    other => other?,
+                };
+                if let Some(act) = act {
+                    self.screen.text(&format!("→ {}", act.what));
+                    for line in act.done {
+                        self.screen.person(&line);
+                    }
+                    // The resource needs a moment to see it; asking again before would do it twice.
+                    self.until_seen(&act.step).await?;
                 }
-                // The resource needs a moment to see it; asking again before would do it twice.
-                self.until_seen(&act.step).await?;
             }
             if Instant::now() > deadline {
-                bail!("not ready within {} s: {}", PATIENCE.as_secs(), self.present(&objects));
+                bail!("not ready within {} s: {}{refused}", PATIENCE.as_secs(), self.present(&objects));
             }
             tokio::time::sleep(TICK).await;
         }
+    }
+
+    /// What kubectl shows of all three kinds, as people see it.
+    pub async fn table(&self) -> anyhow::Result<()> {
+        const SHOWN: [&str; 4] = ["get", "idf,scim,psb", "-n", "identity"];
+        let (program, kubeconfig) = &self.kubectl;
+        let mut command = tokio::process::Command::new(program);
+        let output =
+            command.args(SHOWN).env("KUBECONFIG", kubeconfig).output().await.context("run kubectl")?;
+        if !output.status.success() {
+            bail!("kubectl fails: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        self.screen.command(&format!("kubectl {}", SHOWN.join(" ")));
+        for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()) {
+            self.screen.cloud(line);
+        }
+        Ok(())
     }
 
     async fn until_seen(&mut self, step: &str) -> anyhow::Result<()> {
@@ -143,7 +209,7 @@ impl Live {
         lines.join(" · ")
     }
 
-    /// Tells what the operator changed in the clouds since the last time; many of a kind become one line.
+    /// Tells what was changed in the clouds since the last time, and by whom; many of a kind become one line.
     fn tell_mutations(&mut self) {
         let mut groups: Vec<(String, Vec<Entry>)> = Vec::new();
         for entry in self.core.journal.after(self.told) {
@@ -159,12 +225,15 @@ impl Live {
             } else {
                 "AWS"
             };
-            let outcome = if entry.outcome == "ok" {
-                String::new()
+            let line = if entry.outcome == "ok" {
+                // Once is enough; the first line of several is one.
+                let known = self.explained.contains(&entry.operation);
+                let why = if known { "" } else { meaning(&entry.operation) };
+                format!("{who:<12}{}{why}", entry.operation)
             } else {
-                format!("  (refused for now: {})", entry.outcome)
+                let refused = refusal(entry.service, &entry.operation, &entry.outcome);
+                format!("{who:<12}{}  not yet: {refused}", entry.operation)
             };
-            let line = format!("{who:<12}{}{outcome}", entry.operation);
             match groups.iter_mut().find(|g| g.0 == line) {
                 Some(group) => group.1.push(entry),
                 None => groups.push((line, vec![entry])),
@@ -173,15 +242,13 @@ impl Live {
         if groups.is_empty() {
             return;
         }
+        let done = groups.iter().flat_map(|(_, entries)| entries).filter(|entry| entry.outcome == "ok");
+        self.explained.extend(done.map(|entry| entry.operation.clone()));
         let names = self.names.read();
         for (line, entries) in groups {
-            match entries.as_slice() {
-                [one] if !one.target.is_empty() => {
-                    self.screen.cloud(&format!("{line}  {}", told(&one.target, &names)));
-                }
-                [_] => self.screen.cloud(&line),
-                many => self.screen.cloud(&format!("{line}  × {}", many.len())),
-            }
+            let targets: Vec<String> =
+                entries.iter().map(|e| told(&e.target, &names)).filter(|target| !target.is_empty()).collect();
+            self.screen.cloud(format!("{line}  {}", all_of(&targets)).trim_end());
         }
     }
 }

@@ -101,6 +101,12 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
     println!(
         "Both clouds are twins on this machine that speak the real protocols; the API server is a real one."
     );
+    println!(
+        "The clouds' clock runs {SPEED} times as fast as yours, and is set forward once, so that nobody waits for Entra's"
+    );
+    println!(
+        "provisioning cycles. Times and durations that are shown are yours; the end of the token is the clouds'."
+    );
 
     screen.chapter("1  A cluster, two clouds, and the operator");
     screen.waiting(
@@ -163,11 +169,11 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
         operator.id()
     ));
 
-    let mut live = Live::new(screen, &sandbox, client.clone(), operator);
+    let mut live = Live::new(screen, &sandbox, &cluster, client.clone(), operator);
     let told = journey_in(&mut live, &person, screen, &sandbox, &client).await;
     let finished = match told {
         Ok(()) => {
-            screen.done(&format!("done in {:.0} s", began.elapsed().as_secs_f64()));
+            screen.done(&format!("done in {:.0} s by your clock", began.elapsed().as_secs_f64()));
             Ok(())
         }
         Err(error) => {
@@ -180,6 +186,61 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
         keep(screen, &sandbox).await?;
     }
     finished
+}
+
+/// How the files of `examples/identity-center` come into the cluster in a [`rehearsal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// One after the other, as the demo does, with its checks in between.
+    StepByStep,
+    /// They are all there already, the change of the last one too.
+    AtOnce,
+}
+
+/// The whole journey of the demo, silently, with an operator that somebody else has started. Its namespace and the
+/// Secrets with the clouds' credentials must be there. Gives the operator back.
+///
+/// # Errors
+/// When anything is not as it should be; with the operator's last words.
+pub async fn rehearsal(
+    sandbox: &Sandbox,
+    client: &Client,
+    operator: Operator,
+    applied: Applied,
+) -> anyhow::Result<Operator> {
+    let _clock = run_the_clock(sandbox);
+    let screen = Screen::silent();
+    let person = Person::new(sandbox, client.clone(), "identity");
+    let mut live = Live::new(&screen, sandbox, client.clone(), operator);
+    if applied == Applied::AtOnce {
+        live = live.patient();
+    }
+    let told = match applied {
+        Applied::StepByStep => journey_in(&mut live, &person, &screen, sandbox, client).await,
+        Applied::AtOnce => end_of_it(&mut live, &person, &screen, sandbox).await,
+    };
+    told.with_context(|| format!("the operator's last words:\n{}", live.operator_tail()))?;
+    Ok(live.into_operator())
+}
+
+async fn end_of_it(
+    live: &mut Live,
+    person: &Person,
+    screen: &Screen,
+    sandbox: &Sandbox,
+) -> anyhow::Result<()> {
+    let all = [
+        ("IdentityFederation", "acme"),
+        ("ScimConnection", "acme"),
+        ("PermissionSetBinding", "engineers"),
+        ("PermissionSetBinding", "auditors"),
+        ("PermissionSetBinding", "production"),
+    ];
+    live.until_ready(person, &all).await?;
+    let mut checks = Checks::new(screen, sandbox);
+    checks.nothing_twice();
+    checks.everybody_signs_in(false)?;
+    checks.verdict()
 }
 
 /// Moves the clouds' clock faster than the wall's, so that replication and provisioning cycles do not keep people
@@ -204,7 +265,11 @@ fn listed(objects: &[kube::api::DynamicObject]) -> String {
     all.join(", ")
 }
 
-async fn served(client: &Client) -> anyhow::Result<()> {
+/// Waits until the API server serves our kinds: after the definitions were applied it takes a moment.
+///
+/// # Errors
+/// When it does not in time.
+pub async fn served(client: &Client) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     for kind in journey::kinds() {
         while journey::api(client, "default", kind).list(&kube::api::ListParams::default()).await.is_err() {
@@ -243,7 +308,7 @@ async fn journey_in(
     screen.chapter("5  People sign in (read from both clouds, not from the operator)");
     let mut checks = Checks::new(screen, sandbox);
     checks.nothing_twice();
-    checks.everybody_signs_in()?;
+    checks.everybody_signs_in(true)?;
 
     screen.chapter("6  One person leaves the company, one group loses production");
     screen.person("Entra admin center: Users > elif@acme.example > Delete");
@@ -256,6 +321,7 @@ async fn journey_in(
     live.until("elif is no longer active in AWS", || checks::inactive(sandbox, "elif@acme.example")).await?;
     checks.after_the_change()?;
     checks.nothing_twice();
+    live.table().await?;
     checks.summary();
     checks.verdict()
 }

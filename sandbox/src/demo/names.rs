@@ -58,6 +58,75 @@ pub fn told(target: &str, names: &BTreeMap<String, String>) -> String {
     format!("{kind} {}", parts.join(" / ")).trim_end().to_owned()
 }
 
+/// So many things are named in one line.
+const NAMED: usize = 4;
+
+/// Several objects in one line: what kind, once; a name that comes again, with how often.
+pub fn all_of(targets: &[String]) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for target in targets {
+        match counted.iter_mut().find(|(name, _)| *name == target.as_str()) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((target, 1)),
+        }
+    }
+    let kind = |target: &str| target.split_once(' ').map(|(kind, _)| kind.to_owned());
+    let first = counted.first().and_then(|(target, _)| kind(target));
+    let common = first.filter(|first| counted.iter().all(|(target, _)| kind(target).as_ref() == Some(first)));
+    let name = |(position, (target, times)): (usize, &(&str, usize))| {
+        let short = match &common {
+            Some(kind) if position > 0 => target[kind.len()..].trim_start(),
+            _ => *target,
+        };
+        let often = match times {
+            1 => String::new(),
+            n => format!(" ({n} calls)"),
+        };
+        format!("{short}{often}")
+    };
+    let names: Vec<String> = counted.iter().enumerate().take(NAMED).map(name).collect();
+    match counted.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// What a call to Graph is for, which its path does not say; names of AWS's operations speak for themselves.
+pub fn meaning(operation: &str) -> &'static str {
+    match operation {
+        "POST /applicationTemplates/{id}/instantiate" => " (made from the gallery)",
+        "PATCH /applications/{id}" => " (name and owner mark, SAML addresses)",
+        "PATCH /servicePrincipals/{id}" => " (SAML on, who may sign in, which certificate signs)",
+        "POST /servicePrincipals/{id}/addTokenSigningCertificate" => " (a certificate to sign with)",
+        "POST /servicePrincipals/{id}/appRoleAssignedTo" => " (may sign in)",
+        "POST /servicePrincipals/{id}/synchronization/jobs" => " (provisioning)",
+        "PUT /servicePrincipals/{id}/synchronization/secrets" => " (endpoint and token)",
+        "POST /servicePrincipals/{id}/synchronization/jobs/{id}/start" => " (provisioning begins)",
+        _ => "",
+    }
+}
+
+/// Why a cloud does not take a call at this moment: the operator, or Entra's provisioning, makes it again.
+pub fn refusal(service: &str, operation: &str, outcome: &str) -> String {
+    let why = match (service, outcome) {
+        ("scim", "throttled") => "AWS takes so many SCIM calls a second; Entra waits",
+        (_, "throttled") => "too many calls at once; the operator slows down",
+        ("graph", "HostNameNotOnVerifiedDomain") => {
+            "Entra takes AWS's addresses once it knows everywhere that SAML is on"
+        }
+        ("graph", "Request_BadRequest") if operation.ends_with("appRoleAssignedTo") => {
+            "Entra does not know the new application everywhere yet"
+        }
+        ("graph", "Request_ResourceNotFound" | "ResourceNotFound") => {
+            "Entra does not show the new object everywhere yet"
+        }
+        ("sso-admin", "ConflictException") => "AWS is still at work on the same account",
+        ("sso-admin", "ResourceNotFoundException") => "AWS does not show the new object everywhere yet",
+        _ => return format!("{outcome}; tried again"),
+    };
+    format!("{why} ({outcome})")
+}
+
 /// A message of a resource without the ids that stand beside names.
 pub fn without_ids(message: &str) -> String {
     let mut out = String::new();
@@ -121,6 +190,30 @@ mod tests {
             without_ids(&format!("done: assign group \"a\" ({UUID}), and 2 more (see status.plan); x")),
             "done: assign group \"a\", and 2 more (see status.plan); x"
         );
+    }
+
+    #[test]
+    fn several_objects_are_named_and_counted() {
+        let all = |targets: &[&str]| all_of(&targets.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        assert_eq!(all(&[]), "");
+        assert_eq!(all(&["user ada", "user ben"]), "user ada, ben");
+        assert_eq!(all(&["user ada", "group x"]), "user ada, group x");
+        assert_eq!(all(&["application AWS", "application AWS"]), "application AWS (2 calls)");
+        assert_eq!(all(&["synchronization-job"]), "synchronization-job");
+        assert_eq!(
+            all(&["user a", "user b", "user c", "user d", "user e", "user f"]),
+            "user a, b, c, d and 2 more"
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_what_follows() {
+        assert!(refusal("scim", "CreateGroup", "throttled").contains("Entra waits"));
+        assert!(
+            refusal("graph", "PATCH /applications/{id}", "HostNameNotOnVerifiedDomain")
+                .contains("SAML is on")
+        );
+        assert_eq!(refusal("graph", "x", "Other"), "Other; tried again");
     }
 
     #[test]

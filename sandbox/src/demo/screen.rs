@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Screen {
     bar: Option<ProgressBar>,
     color: bool,
+    silent: bool,
 }
 
 impl Screen {
@@ -24,10 +25,18 @@ impl Screen {
             bar
         });
         let color = terminal && std::env::var_os("NO_COLOR").is_none();
-        Self { bar, color }
+        Self { bar, color, silent: false }
+    }
+
+    /// Says nothing: what fails is an error all the same.
+    pub const fn silent() -> Self {
+        Self { bar: None, color: false, silent: true }
     }
 
     fn print(&self, text: &str) {
+        if self.silent {
+            return;
+        }
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{text}")),
             None => println!("{text}"),

@@ -90,6 +90,34 @@ impl Operator {
         Ok(Self { child, log })
     }
 
+    /// Starts it with these arguments and this environment, and nothing of this process's own: as a container would be.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_as<A: AsRef<std::ffi::OsStr>>(
+        binary: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &std::collections::BTreeMap<String, String>,
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .context("open the operator's log")?;
+        let child = Command::new(binary)
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start the operator")?;
+        Ok(Self { child, log })
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {

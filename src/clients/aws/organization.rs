@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus};
 
@@ -63,13 +63,15 @@ impl Organization {
     pub async fn walk(&self) -> Result<BTreeMap<String, Vec<String>>, CloudError> {
         let mut open: Vec<Vec<String>> = self.roots().await?.into_iter().map(|id| vec![id]).collect();
         let mut places = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         while let Some(above) = open.pop() {
             let Some(parent) = above.last() else { continue };
             for account in self.accounts_in(parent).await? {
                 places.insert(account, above.clone());
             }
             for (id, _) in self.units_in(parent).await? {
-                if above.len() > MAX_DEPTH {
+                // A unit has one parent: one that comes again leads in a circle.
+                if above.len() > MAX_DEPTH || !seen.insert(id.clone()) {
                     return Err(unreadable(
                         SERVICE,
                         "ListOrganizationalUnitsForParent",

@@ -146,4 +146,27 @@ mod tests {
         assert_eq!(found[0].sha256, "039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81");
         assert_eq!(found[0].pem(), "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_credentials_are_certificates_or_refused(
+            usage in crate::api::arbitrary::anything(), key in crate::api::arbitrary::anything(), end in ".{0,30}", bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        ) {
+            let whole = |usage: &serde_json::Value, key: &serde_json::Value, end: &str| json!({"keyCredentials": [
+                {"usage": usage, "displayName": "CN=a", "startDateTime": "2026-01-01T00:00:00Z", "endDateTime": end, "key": key}]});
+            let verify = json!("Verify");
+            let der = json!(STANDARD.encode(&bytes));
+            for body in [
+                whole(&usage, &der, "2029-01-01T00:00:00Z"), whole(&verify, &key, "2029-01-01T00:00:00Z"), whole(&verify, &der, &end),
+                whole(&verify, &der, "2029-01-01T00:00:00Z"), json!({"keyCredentials": key}), key.clone(),
+            ] {
+                let Ok(read) = serde_json::from_value::<KeyCredentials>(body) else { continue };
+                for certificate in public_certificates(read.key_credentials) {
+                    assert_eq!((certificate.sha256.len(), certificate.sha1.len()), (64, 40));
+                    let lines: String = certificate.pem().lines().filter(|l| !l.starts_with("-----")).collect();
+                    assert_eq!(STANDARD.decode(lines).unwrap(), certificate.der);
+                }
+            }
+        }
+    }
 }

@@ -111,6 +111,27 @@ mod tests {
         }
 
         #[test]
+        fn fuzz_what_came_of_a_provision_on_demand_is_never_made_up(key in anything(), value in anything(), embedded: bool) {
+            let inside = |v: &Value| if embedded { Value::String(v.to_string()) } else { v.clone() };
+            let answers = [
+                value.clone(), json!({"key": inside(&key), "value": inside(&value)}), json!({"value": inside(&json!([{"provisioningSteps": value}]))}),
+            ];
+            for answer in answers {
+                let came = synchronization::on_demand(&answer);
+                // Success is said, not concluded from silence.
+                proptest::prop_assert!(came.result != "Success" || answer.to_string().to_lowercase().contains("success"));
+                proptest::prop_assert!(!came.result.is_empty());
+            }
+        }
+
+        #[test]
+        fn fuzz_any_time_of_a_job_is_a_time_or_never(text in "(.{0,30}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+][0-9]{2}:[0-9]{2}))") {
+            if let Some(moment) = synchronization::moment(&text) {
+                proptest::prop_assert_eq!(moment.subsec_nanosecond(), 0);
+            }
+        }
+
+        #[test]
         fn fuzz_any_refusal_is_classified_and_bounded(
             status in 300u16..600, json in body(), raw in proptest::collection::vec(any::<u8>(), 0..300), plain: bool,
         ) {

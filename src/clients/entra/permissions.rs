@@ -222,4 +222,20 @@ mod tests {
             assert!(!told.contains(not), "{not}: {told}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_token_shows_its_permissions_or_nothing(claims in crate::api::arbitrary::anything(), text in ".{0,60}") {
+            let mut whole = json!({"appid": APP, "roles": ["A"]});
+            whole["roles"] = claims.clone();
+            for value in [&claims, &whole] {
+                if let Some(roles) = roles(&token(value)) {
+                    let told = value["roles"].as_array().map(Vec::len).unwrap_or_default();
+                    assert!(roles.len() <= told);
+                }
+            }
+            let _ = roles(&text);
+            let _ = roles(&format!("{text}.{text}.{text}"));
+        }
+    }
 }

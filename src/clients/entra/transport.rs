@@ -14,6 +14,7 @@ use url::Url;
 use super::credentials::{CredentialError, Identity, Token, Tokens};
 use super::{Reply, failure, permissions, segment};
 use crate::clients::http::{Answer, exchange, no_answer, pause};
+use crate::clients::seen::{as_try, current_try};
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
 
 /// Longest answer of Graph, in bytes: a provisioning schema is some hundred kilobytes.
@@ -271,7 +272,7 @@ impl Inner {
         let end = Instant::now() + self.total;
         let mut done = 0;
         loop {
-            let error = match act().await {
+            let error = match as_try(done + 1, act()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -301,7 +302,8 @@ impl Inner {
             Err(error) if error.kind == CloudErrorKind::Unauthenticated => {
                 self.tokens.renew(&token).await;
                 let token = self.tokens.get().await?;
-                self.attempt(operation, method, url, body, headers, &token).await
+                let again = Box::pin(self.attempt(operation, method, url, body, headers, &token));
+                as_try(current_try() + 1, again).await
             }
             // Also the 401 of `/synchronization/`, which must not fetch tokens in a loop (contract Graph 5.11).
             Err(error) if error.kind == CloudErrorKind::Denied => {
@@ -477,5 +479,28 @@ mod tests {
     #[test]
     fn an_empty_secret_is_refused_before_any_call() {
         assert!(graph("https://graph.microsoft.com", "").is_err());
+    }
+
+    proptest::proptest! {
+        /// A next link gets our token: whatever an answer says, it leads to Graph or nowhere.
+        #[test]
+        fn fuzz_no_next_link_leads_elsewhere(
+            text in ".{0,40}", head in "(https://graph.microsoft.com|https://graph.microsoft.com:443|http://graph.microsoft.com|//graph.microsoft.com|)",
+            glue in "(/|@|\\\\|#|\\?|:8443/|\\.evil.example/|%2f|\t|/v1.0/|/v1.0/\\.\\./|)", body in crate::api::arbitrary::anything(),
+        ) {
+            let graph = graph("https://graph.microsoft.com", "s3cret-s3cret-s3cret").unwrap();
+            for link in [text.clone(), format!("{head}{glue}{text}"), format!("{head}{text}{glue}")] {
+                if let Ok(url) = graph.inner.next_link(&link) {
+                    assert_eq!((url.scheme(), url.host_str(), url.port()), ("https", Some("graph.microsoft.com"), None), "{link}");
+                    assert!(url.path().starts_with("/v1.0/"), "{link}: {url}");
+                }
+            }
+            // A page is a list with a link, or refused.
+            let _ = serde_json::from_value::<Page>(body.clone());
+            let page = serde_json::json!({"value": [body.clone()], "@odata.nextLink": body});
+            if let Ok(page) = serde_json::from_value::<Page>(page) {
+                assert_eq!(page.value.len(), 1);
+            }
+        }
     }
 }

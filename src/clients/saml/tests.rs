@@ -200,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_answered(text in ".{0,300}") {
+    fn fuzz_any_text_is_answered(text in ".{0,300}") {
         let _ = ServiceProviderMetadata::parse(&text);
         let _ = IdentityProviderMetadata::parse(&text);
     }
@@ -217,6 +217,35 @@ proptest! {
                 prop_assert!(AWS_SIGN_IN.iter().any(|suffix| host.ends_with(suffix)), "{url}");
             }
         }
+    }
+
+    /// Blown up and wrapped into others of its kind, it is refused, or leads to AWS all the same; in any case soon.
+    #[test]
+    fn fuzz_huge_and_wrapped_documents_are_answered(
+        bait in proptest::sample::select(vec!["<!-- -->", "<a>", "<b/>", "&amp;", "&#65;", " x='1'", "<?pi?>", "<![CDATA[x]]>", "<md:EntityDescriptor xmlns:md='urn:oasis:names:tc:SAML:2.0:metadata' entityID='https://evil.example'>"]),
+        at in 0usize..2000, times in 0usize..4000, wrapped in 0usize..3, edits in edits(),
+    ) {
+        let body = edited(SP, &edits).replace("<?xml version=\"1.0\" encoding=\"UTF-8\"?>", "");
+        let mut text = match wrapped {
+            0 => body,
+            1 => format!("<md:EntitiesDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\">{body}{body}</md:EntitiesDescriptor>"),
+            _ => format!("<md:EntityDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"https://evil.example\">{body}</md:EntityDescriptor>"),
+        };
+        let mut at = at % (text.len() + 1);
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        text.insert_str(at, &bait.repeat(times));
+        let begun = std::time::Instant::now();
+        if let Ok(read) = ServiceProviderMetadata::parse(&text) {
+            for url in read.acs_urls.iter().chain([&read.entity_id]) {
+                let parsed = Url::parse(url).unwrap();
+                let host = parsed.host_str().unwrap();
+                prop_assert!(AWS_SIGN_IN.iter().any(|suffix| host.ends_with(suffix)), "{url}");
+            }
+        }
+        let _ = IdentityProviderMetadata::parse(&text);
+        prop_assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{} bytes", text.len());
     }
 
     #[test]

@@ -256,14 +256,18 @@ fn holder(federation: &IdentityFederation) -> String {
 }
 
 /// The client that a federation used last, if it is being deleted and what its credentials name is gone, or may not be
-/// asked for any more: a namespace that is being deleted issues no tokens.
+/// asked for any more: a namespace that is being deleted issues no tokens, and the right to read its Secrets may have
+/// gone before them.
 fn held<T>(
     federation: &IdentityFederation,
     problem: Problem,
     last: impl FnOnce() -> Option<T>,
 ) -> Result<T, Problem> {
     let deleting = federation.metadata.deletion_timestamp.is_some();
-    let gone = matches!(problem.reason, Reason::SecretNotFound | Reason::ServiceAccountNotFound)
+    let gone = matches!(
+        problem.reason,
+        Reason::SecretNotFound | Reason::ServiceAccountNotFound | Reason::PermissionDenied
+    )
         // Of the cluster, not of our own settings: those are a decision.
         || (problem.reason == Reason::CredentialsNotAllowed && problem.class == Class::Denied);
     match last() {

@@ -169,15 +169,7 @@ async fn delete_application(
     let graph = context.graph(object).await?;
     let doing = "find the application to delete";
     let candidates = candidates(&graph, object, &desired).await.map_err(|e| Problem::from_cloud(e, doing))?;
-    let is_ours = |a: &Application| {
-        let marks = desired::marks(a.notes.as_deref());
-        if marks.is_empty() {
-            a.display_name == desired.one_off_name
-        } else {
-            marks.iter().all(|m| *m == desired.mark)
-        }
-    };
-    let ours: Vec<&Application> = candidates.iter().filter(|a| is_ours(a)).collect();
+    let ours: Vec<&Application> = candidates.iter().filter(|a| is_ours(a, &desired)).collect();
     if let [first, second, ..] = ours.as_slice() {
         let message = format!(
             "several applications carry the mark {}: {}, {}; remove the line from the notes of all but one ({})",
@@ -212,6 +204,16 @@ async fn delete_application(
         Err(e) => return Err(Problem::from_cloud(e, "delete the application")),
     };
     Ok(Some(Problem::new(Class::Pending, Reason::Deleting, message)))
+}
+
+/// Pure: whether an application may be deleted: it carries our mark and no other, or, unmarked yet, the name that was
+/// made up for its creation.
+pub(super) fn is_ours(application: &Application, desired: &Desired) -> bool {
+    let marks = desired::marks(application.notes.as_deref());
+    if marks.is_empty() {
+        return application.display_name == desired.one_off_name;
+    }
+    marks.iter().all(|mark| *mark == desired.mark)
 }
 
 /// What is in Entra must not be forgotten because somebody only observes.

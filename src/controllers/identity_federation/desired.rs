@@ -164,6 +164,11 @@ pub fn marks(notes: Option<&str>) -> Vec<&str> {
         .collect()
 }
 
+/// The mark of somebody else in an application's notes: one beside ours is one too.
+pub fn foreign_mark<'a>(notes: Option<&'a str>, own: &str) -> Option<&'a str> {
+    marks(notes).into_iter().find(|mark| *mark != own)
+}
+
 /// The notes with the mark in them; all other text stays.
 pub fn with_mark(notes: Option<&str>, mark: &str) -> String {
     let notes = notes.unwrap_or_default();

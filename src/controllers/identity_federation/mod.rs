@@ -27,11 +27,13 @@ mod fixtures;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod marks_tests;
+#[cfg(test)]
 mod plan_assignments_tests;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::desired::marks;
+pub(super) use self::desired::foreign_mark;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::absences::Absences;

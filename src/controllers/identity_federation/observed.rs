@@ -76,27 +76,10 @@ pub async fn locate(
         };
     }
     match (application, known) {
-        (Some(application), _) => {
-            if let Some(stranger) =
-                desired::marks(application.notes.as_deref()).into_iter().find(|m| *m != desired.mark)
-            {
-                return Err(Finding::new(
-                    Part::Application,
-                    Class::Blocked,
-                    Reason::OwnedByOther,
-                    format!(
-                        "application {} carries the mark of {stranger}; nothing is written. {}",
-                        application.app_id,
-                        marks::of_another_installation(&desired.mark, stranger).unwrap_or_else(|| {
-                            "Delete that resource (or the line in the application's notes, if it is a leftover) or \
-                             name another application"
-                                .to_owned()
-                        })
-                    ),
-                ));
-            }
-            Ok(Located::Found(Box::new(application)))
-        }
+        (Some(application), _) => match owned_by_other(&application, &desired.mark) {
+            Some(finding) => Err(finding),
+            None => Ok(Located::Found(Box::new(application))),
+        },
         (None, Some(id)) if adopt.is_none() => {
             if graph.is_deleted(id).await.map_err(&failed)? {
                 return Err(deleted(recorded.app_id.as_deref().unwrap_or(id), "application"));
@@ -117,6 +100,25 @@ pub async fn locate(
             None => Ok(Located::Absent { known: false }),
         },
     }
+}
+
+/// Pure: what is wrong with an application that carries another owner's mark.
+pub fn owned_by_other(application: &Application, own: &str) -> Option<Finding> {
+    let stranger = desired::foreign_mark(application.notes.as_deref(), own)?;
+    let advice = marks::of_another_installation(own, stranger).unwrap_or_else(|| {
+        "Delete that resource (or the line in the application's notes, if it is a leftover) or name another \
+         application"
+            .to_owned()
+    });
+    Some(Finding::new(
+        Part::Application,
+        Class::Blocked,
+        Reason::OwnedByOther,
+        format!(
+            "application {} carries the mark of {stranger}; nothing is written. {advice}",
+            application.app_id
+        ),
+    ))
 }
 
 fn deleted(id: &str, what: &str) -> Finding {

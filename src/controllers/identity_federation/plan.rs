@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::desired::{self, Desired};
 use super::finding::{Finding, Part};
 use super::ledger::Ledger;
-use super::observed::{Found, SigningCertificate};
+use super::observed::{Found, SigningCertificate, owned_by_other};
 use super::{plan_assignments, plan_certificates};
 use crate::plan::Plan;
 
@@ -163,7 +163,7 @@ pub struct Planned {
     pub successor: Option<SigningCertificate>,
 }
 
-/// Decides. `found` is the application, if there is one; that it is not somebody else's has been checked.
+/// Decides. `found` is the application, if there is one; nothing is done about one that carries another owner's mark.
 pub fn plan(
     desired: &Desired,
     found: Option<&Found>,
@@ -172,6 +172,10 @@ pub fn plan(
     grace: Duration,
 ) -> Planned {
     let mut planned = Planned::default();
+    if let Some(finding) = found.and_then(|f| owned_by_other(&f.application, &desired.mark)) {
+        planned.findings.push(finding);
+        return planned;
+    }
     let blank = Found::default();
     let steps = &mut planned.plan.steps;
     if found.is_none() {

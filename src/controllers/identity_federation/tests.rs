@@ -40,7 +40,7 @@ fn policy() -> CertificatePolicy {
     }
 }
 
-fn desired() -> Desired {
+pub(super) fn desired() -> Desired {
     Desired {
         mark: "main/identity/acme".into(),
         one_off_name: "causeway-uid".into(),
@@ -306,7 +306,7 @@ fn resolution() -> impl Strategy<Value = Resolution> {
 }
 
 prop_compose! {
-    fn any_wanted()(
+    pub(super) fn any_wanted()(
         names in prop::collection::btree_map(id().prop_map(|n| format!("group \"{n}\"")), resolution(), 0..5),
         exclusive: bool,
         approved in prop::collection::btree_set(id(), 0..3),
@@ -318,7 +318,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_found()(
+    pub(super) fn any_found()(
         held in prop::collection::btree_set((id(), prop::sample::select(vec![ROLE, "role-msiam"])), 0..8),
         ends in prop::collection::btree_set(-5i64..1200, 0..4),
         active in prop::option::of(0usize..4),
@@ -340,7 +340,7 @@ prop_compose! {
     }
 }
 
-fn any_ledger() -> impl Strategy<Value = Ledger> {
+pub(super) fn any_ledger() -> impl Strategy<Value = Ledger> {
     let role = prop::sample::select(vec![ROLE, "role-msiam", "role-gone", ""]);
     prop::collection::btree_map((id(), role), (id(), -9i64..1), 0..6).prop_map(|entries| {
         entries

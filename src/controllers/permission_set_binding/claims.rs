@@ -97,6 +97,10 @@ impl Judge<'_> {
         set_name: &str,
     ) -> Result<bool, Problem> {
         let own = reference.namespace.as_deref().unwrap_or(namespace);
+        // What the operator may not read gives nothing to anybody.
+        if !self.context.settings.watches(own) {
+            return Ok(false);
+        }
         let key = (own.to_owned(), reference.name.clone());
         if !self.federations.contains_key(&key) {
             let api = Api::<IdentityFederation>::namespaced(self.context.kube.clone(), own);

@@ -213,6 +213,19 @@ fn stays(set: &PermissionSet, instance_arn: &str, owner: &str, mark: Option<&str
     )
 }
 
+/// Pure: whether a set of the ledger is plainly another one's: it carries another owner's mark, where marks count, or
+/// another name than the spec's.
+pub(super) fn is_of_another(
+    object: &PermissionSetBinding,
+    owner: &str,
+    name: &str,
+    mark: Option<&str>,
+) -> bool {
+    let spec = &object.spec.permission_set;
+    let marked = spec.definition == Definition::Here && mark.is_some_and(|mark| mark != owner);
+    marked || name != spec.name
+}
+
 /// A binding whose federation never took it, or never was, has made nothing.
 const fn never_began(problem: &Problem) -> bool {
     matches!(
@@ -239,10 +252,8 @@ impl Work<'_> {
             Some((self.instance.set_tags(arn).await.ok()?, set))
         };
         let (tags, set) = self.time.of(By::Running).meet(reading).await.ok()??;
-        let spec = &self.object.spec.permission_set;
         let mark = tags.get(OWNER_TAG).map(String::as_str);
-        let of_another = spec.definition == Definition::Here && mark.is_some_and(|mark| mark != self.owner);
-        (of_another || set.name != spec.name).then(|| self.leave(&set, instance_arn, mark))
+        is_of_another(self.object, self.owner, &set.name, mark).then(|| self.leave(&set, instance_arn, mark))
     }
 
     /// Nothing of a set is touched, and people are told.

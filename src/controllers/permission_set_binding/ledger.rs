@@ -238,4 +238,28 @@ mod tests {
         let other = ledger().of_set("arn:other");
         assert!(other.grants.is_empty() && other.pins == ledger().pins);
     }
+
+    proptest::proptest! {
+        /// A ledger that people have written into names no more than it says, or is none; it never reads as less.
+        #[test]
+        fn fuzz_any_config_map_is_a_ledger_or_none(
+            data in proptest::collection::btree_map(
+                "(permissionSetArn|principals.json|unproven.json|(group|user|robot)\\.[0-9a-f-]{0,8}|.{0,8})",
+                "([0-9 \n]{0,30}|.{0,30}|\\[\\{\"principal\":\"p\",\"kind\":\"(user|x)\",\"id\":\"i\"\\}\\]|\\{\"a\":\"b\"\\})",
+                0..5,
+            ),
+        ) {
+            if let Some(read) = Ledger::parse(data.clone()) {
+                assert_eq!(Ledger::parse(read.data()), Some(read.clone()));
+                let texts: Vec<&str> = data.values().flat_map(|v| v.split_ascii_whitespace()).collect();
+                assert!(read.grants.iter().all(|g| texts.contains(&g.account.as_str())));
+                for (key, value) in data.iter().filter(|(key, _)| key.starts_with("group.")) {
+                    let id = key.trim_start_matches("group.");
+                    let of = read.grants.iter().filter(|g| g.principal.id == id && g.principal.kind == PrincipalKind::Group);
+                    let named: BTreeSet<&str> = value.split_ascii_whitespace().collect();
+                    assert_eq!(of.count(), named.len());
+                }
+            }
+        }
+    }
 }

@@ -32,7 +32,8 @@ pub struct Resolved {
 /// The federation that a binding refers to. Whether the binding may use it is another question ([`guard::admit`]).
 ///
 /// # Errors
-/// `FederationNotFound`; in another namespace `BindingNotAllowed`; `ManagedByOtherParty`; API server trouble.
+/// `FederationNotFound`, also where the operator does not look; in another namespace `BindingNotAllowed`;
+/// `ManagedByOtherParty`; API server trouble.
 pub async fn federation(
     object: &PermissionSetBinding,
     context: &Context,
@@ -40,6 +41,9 @@ pub async fn federation(
     let own = object.namespace().unwrap_or_default();
     let reference = &object.spec.federation_ref;
     let namespace = reference.namespace.as_deref().unwrap_or(&own);
+    if !context.settings.watches(namespace) {
+        return Err(not_watched(&reference.name, namespace));
+    }
     let federations = Api::<IdentityFederation>::namespaced(context.kube.clone(), namespace);
     let federation = federations.get_opt(&reference.name).await?.ok_or_else(|| {
         if namespace != own {
@@ -60,6 +64,14 @@ pub async fn federation(
         });
     }
     Ok(federation)
+}
+
+/// The operator is restricted to other namespaces, and may read nothing there.
+fn not_watched(federation: &str, namespace: &str) -> Problem {
+    let message = format!(
+        "spec.federationRef names IdentityFederation {federation} in namespace {namespace}, and this operator does not look there: have {namespace} added to its --namespaces (the chart's value namespaces), or create a binding that refers to a federation which it watches"
+    );
+    Problem::new(Class::Blocked, Reason::FederationNotFound, message)
 }
 
 /// Permission sets are AWS's.
@@ -96,7 +108,8 @@ pub async fn resolve(
     let instance_arn = aws.instance_arn.clone();
     let clients = match context.aws(&federation).await {
         Ok(clients) => clients,
-        Err(problem) => return Err(not_ready.unwrap_or(problem)),
+        // One that is being deleted says nothing of its instance any more: then the credentials are the trouble.
+        Err(problem) => return Err(not_ready.filter(|_| ready.is_some()).unwrap_or(problem)),
     };
     let instance = context.engine.instance(&instance_arn, &aws.identity_store_id, &clients);
     let (labels, refused) = match admitted {

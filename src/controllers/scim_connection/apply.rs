@@ -7,6 +7,7 @@ use super::calls::Calls;
 use super::desired::Desired;
 use super::foreign::bounded;
 use super::observe::Observed;
+use super::ownership::Unclaimed;
 use super::plan::Step;
 use super::{handover, schema};
 use crate::api::v1alpha1::OnDemandStatus;
@@ -36,12 +37,17 @@ pub struct Hand<'a> {
     /// The calls.
     pub calls: &'a Calls,
     /// Who writes.
-    pub audit: Audit,
+    audit: Audit,
     /// The service principal, as audit records name it.
-    pub service_principal: &'a str,
+    service_principal: &'a str,
 }
 
-impl Hand<'_> {
+impl<'a> Hand<'a> {
+    /// A hand for an application that nobody else claims.
+    pub const fn new(calls: &'a Calls, audit: Audit, service_principal: &'a str, _: &Unclaimed) -> Self {
+        Self { calls, audit, service_principal }
+    }
+
     /// Carries the steps out and stops at the first that fails. After a job was created the rest waits for it to
     /// be seen.
     pub async fn apply(

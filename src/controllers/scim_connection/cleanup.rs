@@ -136,13 +136,10 @@ async fn delete(
         }
     };
     absences.seen(&uid);
-    ownership::check(&calls, &federation, context).await?;
+    let unclaimed = ownership::check(&calls, &federation, context).await?;
     let plan = plan::deletion(&job);
-    let hand = Hand {
-        calls: &calls,
-        audit: audit(object, &namespace, &plan),
-        service_principal: &application.service_principal,
-    };
+    let hand =
+        Hand::new(&calls, audit(object, &namespace, &plan), &application.service_principal, &unclaimed);
     let observed = Observed { job: Some(job), ..Observed::default() };
     let (applied, result) = hand.apply(&plan.steps, &Desired::default(), &observed).await;
     result?;

@@ -215,12 +215,9 @@ impl ScimConnectionReconciler {
         if plan.is_empty() {
             return Ok(());
         }
-        ownership::check(&calls, federation, context).await?;
-        let hand = Hand {
-            calls: &calls,
-            audit: enforce::audit(object, &namespace, &plan),
-            service_principal: &application.service_principal,
-        };
+        let unclaimed = ownership::check(&calls, federation, context).await?;
+        let audit = enforce::audit(object, &namespace, &plan);
+        let hand = Hand::new(&calls, audit, &application.service_principal, &unclaimed);
         let enforcement =
             Enforcement { object, context, hand, desired: &desired, observed: &observed, plan: &plan };
         enforcement.run(&self.intents, draft).await

@@ -9,16 +9,24 @@ use crate::controllers::{identity_federation, marks};
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
 
+/// That nobody else's mark is on the application: only [`check`] makes one, and there is no writing hand without it.
+#[derive(Debug)]
+pub struct Unclaimed(());
+
 /// Whether the application carries no mark but that of the federation. One that is not visible just now has none:
 /// writing to it fails by itself.
 ///
 /// # Errors
 /// `OwnedByOther`; the classified failure.
-pub async fn check(calls: &Calls, federation: &IdentityFederation, context: &Context) -> Result<(), Problem> {
+pub async fn check(
+    calls: &Calls,
+    federation: &IdentityFederation,
+    context: &Context,
+) -> Result<Unclaimed, Problem> {
     let Some(id) =
         federation.status.as_ref().and_then(|s| s.entra.as_ref()?.application_object_id.as_deref())
     else {
-        return Ok(());
+        return Ok(Unclaimed(()));
     };
     let application = calls.graph.application(id).await;
     let application = application.map_err(|e| calls.problem(e, "read the application's owner mark"))?;
@@ -28,9 +36,10 @@ pub async fn check(calls: &Calls, federation: &IdentityFederation, context: &Con
     judge(notes, &context.owner_mark(namespace, short), &name)
 }
 
-fn judge(notes: Option<&str>, own: &str, federation: &str) -> Result<(), Problem> {
-    let Some(stranger) = identity_federation::marks(notes).into_iter().find(|mark| *mark != own) else {
-        return Ok(());
+/// Pure.
+pub(super) fn judge(notes: Option<&str>, own: &str, federation: &str) -> Result<Unclaimed, Problem> {
+    let Some(stranger) = identity_federation::foreign_mark(notes, own) else {
+        return Ok(Unclaimed(()));
     };
     let advice = marks::of_another_installation(own, stranger)
         .unwrap_or_else(|| format!("see what IdentityFederation {federation} says about it"));

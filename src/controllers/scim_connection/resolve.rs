@@ -285,4 +285,27 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_secret_is_read_or_its_key_is_named(
+            data in proptest::collection::btree_map(
+                "(endpoint|token|issuedAt|[a-z]{1,4})", proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40), 0..4,
+            ),
+            issued in proptest::option::of("(.{0,25}|[0-9-]{10}T00:00:00Z|-?[0-9]{1,6}-01-01T00:00:00Z)"), now in 0i64..4_000_000_000,
+        ) {
+            let mut data: std::collections::BTreeMap<_, _> = data.into_iter().map(|(k, v)| (k, k8s_openapi::ByteString(v))).collect();
+            data.extend(issued.map(|text| ("issuedAt".to_owned(), k8s_openapi::ByteString(text.into_bytes()))));
+            let secret = Secret { data: Some(data), ..Secret::default() };
+            match parse("n", "aws-scim", &secret, "soon") {
+                Ok(read) => {
+                    let told = super::super::token::judge(&read, "n/aws-scim", Timestamp::from_second(now).unwrap());
+                    assert!(!told.message.is_empty());
+                    let shown = format!("{read:?} {told:?}");
+                    assert!(read.credentials.token.expose().len() < 8 || !shown.contains(read.credentials.token.expose()));
+                }
+                Err(problem) => assert_eq!(problem.reason, Reason::SecretNotFound),
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
-use sandbox::control_plane::cache_root;
+use sandbox::go_module::cache_root;
 use sha2::{Digest as _, Sha256};
 
 /// What stands in the folder when everything is in place.

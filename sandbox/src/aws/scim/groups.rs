@@ -95,14 +95,14 @@ pub(super) fn get(cx: &mut Cx<'_>, id: &str) -> Answer {
 
 /// What a PATCH comes to, judged before anything is changed.
 #[derive(Default)]
-struct Changes {
+pub(super) struct Changes {
     display_name: Option<String>,
     external_id: Option<Option<String>>,
     /// In order: true adds.
     members: Vec<(bool, String)>,
 }
 
-fn read_patch(body: &Map<String, Value>) -> Result<Changes, ScimError> {
+pub(super) fn read_patch(body: &Map<String, Value>) -> Result<Changes, ScimError> {
     let mut changes = Changes::default();
     for op in operations(body)? {
         let path = op.path.ok_or_else(|| ScimError::invalid("Missing path in PATCH request"))?;

@@ -3,6 +3,8 @@
 mod discovery;
 mod errors;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod groups;
 mod patch;
 mod users;

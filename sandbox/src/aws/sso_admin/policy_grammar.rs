@@ -206,4 +206,24 @@ mod tests {
         let twice = json!({"Statement": [same, same]});
         assert!(refusal(&twice.to_string()).unwrap().contains("unique"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn fuzz_any_document_is_taken_or_refused_in_words(
+            text in ".{0,120}", member in "(Sid|Effect|Principal|NotPrincipal|Action|NotAction|Resource|NotResource|Condition|.{0,6})",
+            value in "(\"(.{0,12}|Allow|s3:Get\\*|arn:aws:s3:::a|\\*)\"|\\[(\"a:b\",?){0,3}\\]|\\{\"Bool\":\\{\"aws:a\":(true|\\[\\]|\\{\\})\\}\\}|[0-9]{1,3}|null)",
+        ) {
+            let key = Value::from(member);
+            for document in [
+                text,
+                value.clone(),
+                format!("{{\"Version\":\"2012-10-17\",\"Statement\":{value}}}"),
+                format!("{{\"Statement\":[{{\"Effect\":\"Allow\",\"Action\":\"s3:*\",\"Resource\":\"*\",{key}:{value}}}]}}"),
+            ] {
+                if let Some(words) = refusal(&document) {
+                    assert!(!words.is_empty());
+                }
+            }
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Scim {
         let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
         let filter = format!("{attribute} eq \"{quoted}\"");
         let found = self.call(Method::GET, kind, &[("filter", &filter)], None).await?;
-        Ok(found["Resources"].as_array().and_then(|r| r.first()).cloned())
+        Ok(first(&found))
     }
 
     /// One object; nothing when it does not exist.
@@ -148,20 +148,61 @@ impl Scim {
             };
             let status = response.status().as_u16();
             if (status == 429 || status >= 500) && attempt < ATTEMPTS {
-                let named =
-                    response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse::<f64>().ok());
-                let wait = named.unwrap_or_else(|| 0.05 * f64::from(1_u32 << attempt.min(6)));
-                tokio::time::sleep(Duration::from_secs_f64(wait.clamp(0.01, 5.0))).await;
+                let named = response.headers().get("retry-after").and_then(|v| v.to_str().ok());
+                tokio::time::sleep(pause(named, attempt)).await;
                 continue;
             }
-            let text = response.text().await.unwrap_or_default();
-            if status >= 400 {
-                let detail = serde_json::from_str::<Value>(&text)
-                    .ok()
-                    .and_then(|v| Some(v["detail"].as_str()?.to_owned()));
-                return Err(ScimError::Status(status, detail.unwrap_or_default()));
+            return read(status, &response.text().await.unwrap_or_default());
+        }
+    }
+}
+
+/// How long a refused call waits for its next try.
+fn pause(retry_after: Option<&str>, attempt: u32) -> Duration {
+    let named = retry_after.and_then(|text| text.trim().parse::<f64>().ok()).filter(|wait| wait.is_finite());
+    let wait = named.unwrap_or_else(|| 0.05 * f64::from(1_u32 << attempt.min(6)));
+    Duration::from_secs_f64(wait.clamp(0.01, 5.0))
+}
+
+/// What the target said.
+fn read(status: u16, text: &str) -> Result<Value, ScimError> {
+    if status >= 400 {
+        let detail =
+            serde_json::from_str::<Value>(text).ok().and_then(|v| Some(v["detail"].as_str()?.to_owned()));
+        return Err(ScimError::Status(status, detail.unwrap_or_default()));
+    }
+    Ok(serde_json::from_str(text).unwrap_or_default())
+}
+
+/// The one object of a listing.
+fn first(found: &Value) -> Option<Value> {
+    found["Resources"].as_array().and_then(|resources| resources.first()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn fuzz_any_answer_of_the_target_is_read_or_told(
+            status in 200u16..600, text in ".{0,80}", inner in ".{0,20}", form in 0..5, retry in "(NaN|inf|-1|1e300|[0-9.]{1,6}|.{0,8})", attempt in 1u32..99,
+        ) {
+            let quoted = Value::from(inner);
+            let answer = match form {
+                0 => text,
+                1 => format!("{{\"detail\":{quoted}}}"),
+                2 => format!("{{\"Resources\":{quoted}}}"),
+                3 => format!("{{\"Resources\":[{quoted}]}}"),
+                _ => format!("[{quoted}]"),
+            };
+            match read(status, &answer) {
+                Ok(found) => _ = first(&found),
+                Err(error) => prop_assert!(status >= 400 && error.to_string().starts_with("We received")),
             }
-            return Ok(serde_json::from_str(&text).unwrap_or_default());
+            prop_assert!(pause(Some(&retry), attempt) <= Duration::from_secs(5));
         }
     }
 }
