@@ -211,7 +211,8 @@ pub async fn rehearsal(
     let _clock = run_the_clock(sandbox);
     let screen = Screen::silent();
     let person = Person::new(sandbox, client.clone(), "identity");
-    let mut live = Live::new(&screen, sandbox, client.clone(), operator);
+    let cluster = sandbox.cluster().context("a cluster")?;
+    let mut live = Live::new(&screen, sandbox, cluster, client.clone(), operator);
     if applied == Applied::AtOnce {
         live = live.patient();
     }
