@@ -36,8 +36,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    telemetry::install(invocation.log_format, &invocation.log_level)?;
+    let ca_pem = || invocation.settings.endpoints.ca_pem.clone();
+    let exporter = invocation.otlp_endpoint.as_ref().map(|url| telemetry::Exporter::new(url, ca_pem()));
+    let telemetry = telemetry::install(invocation.log_format, &invocation.log_level, exporter.transpose()?)?;
     let stop = CancellationToken::new();
     app::stop_on_signals(stop.clone())?;
-    Ok(app::run(invocation.settings, None, stop, None).await?)
+    let ended = app::run(invocation.settings, None, stop, None).await;
+    telemetry.end().await;
+    Ok(ended?)
 }

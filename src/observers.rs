@@ -31,9 +31,9 @@ impl CallObserver for Chain {
         }
     }
 
-    fn throttled(&self, service: Service) {
+    fn throttled(&self, service: Service, operation: &str) {
         for observer in &self.0 {
-            observer.throttled(service);
+            observer.throttled(service, operation);
         }
     }
 }

@@ -32,6 +32,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Invalid,
+        Self::Blocked,
+        Self::Denied,
+        Self::Throttled,
+        Self::Transient,
+        Self::Pending,
+        Self::Conflict,
+        Self::Guarded,
+    ];
+
     /// The metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +57,12 @@ impl Class {
             Self::Conflict => "conflict",
             Self::Guarded => "guarded",
         }
+    }
+
+    /// Whether a pass that ended so had seen all that there is to see: a verdict on the resource is a result too.
+    #[must_use]
+    pub const fn is_complete(self) -> bool {
+        matches!(self, Self::Invalid | Self::Blocked | Self::Pending | Self::Guarded)
     }
 
     /// Whether only a person can mend it.
@@ -101,6 +119,10 @@ impl Problem {
         }
         let cause = causes.join(": ");
         let (class, reason) = (self.class.as_str(), self.reason.as_str());
+        if self.reason == Reason::InternalError {
+            tracing::error!(class, reason, cause, "{}", self.message);
+            return;
+        }
         match self.class {
             Class::Throttled | Class::Pending | Class::Conflict => {
                 tracing::debug!(class, reason, cause, "{}", self.message);

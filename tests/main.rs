@@ -11,6 +11,7 @@ mod frame;
 mod journey;
 mod load;
 mod mistakes;
+mod monitoring;
 mod pages;
 mod privilege;
 mod schema;

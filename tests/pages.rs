@@ -81,7 +81,14 @@ fn pages_name_only_flags_and_files_that_exist() {
         "type",
         "wait",
     ];
-    for path in ["docs/annotations.md", "docs/day-2.md", "docs/reference/reasons.md"] {
+    for path in [
+        "docs/alerts.md",
+        "docs/annotations.md",
+        "docs/day-2.md",
+        "docs/logs-and-traces.md",
+        "docs/metrics.md",
+        "docs/reference/reasons.md",
+    ] {
         let page = read(path);
         for flag in words(&page, " --").union(&words(&page, "`--")) {
             assert!(flags.contains(flag) || others.contains(flag), "{path}: --{flag}");

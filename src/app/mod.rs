@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Mode;
 use crate::api::v1alpha1::{IdentityFederation, PermissionSetBinding, ScimConnection};
 use crate::clients::CallObserver;
 use crate::clock::Clock;
@@ -184,7 +185,8 @@ impl Operator {
             Arc::new(Context::new(calls, settings.clone(), clock.clone(), clouds, gated, metrics.clone()));
         let (stores, writers) = Stores::new(&settings);
         let (resources, now) = (stores.clone(), clock.clone());
-        metrics.count_resources(move || resources.state(&now));
+        metrics.count_resources(move || resources.state(now.now()));
+        metrics.observing(settings.mode == Mode::Observe);
 
         let mut operator = Self {
             context,
@@ -256,6 +258,7 @@ impl Operator {
             () = stop.cancelled() => return Ok(()),
             ended = self.services.join_next() => return Err(service_ended(ended)),
         }
+        self.stores.lead(self.context.clock.now());
         self.context.metrics.leading(true);
         self.readiness.send_replace(Readiness::Listing);
         self.spawn_controllers(writers, reconcilers);

@@ -22,6 +22,6 @@ pub trait CallObserver: Send + Sync + std::fmt::Debug {
     async fn before(&self, call: &Call);
     /// After the answer came, or failed to come. `status` is the HTTP status, 0 without an answer.
     async fn after(&self, call: &Call, status: u16, elapsed: Duration);
-    /// A service asked to slow down.
-    fn throttled(&self, _service: Service) {}
+    /// A service asked to slow down, in answer to this operation.
+    fn throttled(&self, _service: Service, _operation: &str) {}
 }

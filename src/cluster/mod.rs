@@ -25,8 +25,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
     Ok(match kubeconfig {
         Some(path) => {
-            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default())
-                .await?
+            let kubeconfig = Kubeconfig::read_from(path)?;
+            let clusters = || kubeconfig.clusters.iter().filter_map(|c| c.cluster.as_ref());
+            let by_proxy = clusters().any(|cluster| cluster.proxy_url.is_some());
+            let mut config =
+                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+            if !by_proxy {
+                // The environment's is for the clouds; a Pod does not use it for the API server either.
+                config.proxy_url = None;
+            }
+            config
         }
         None => Config::infer().await?,
     })

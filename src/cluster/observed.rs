@@ -1,12 +1,12 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::{Method, Request, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use kube::Client;
 use kube::client::Body;
 use tower::service_fn;
 
-use crate::clients::{Call, CallObserver, Service};
+use crate::clients::{Call, CallObserver, Seen, Service, seen};
 
 /// A client that reports each request of `inner`. A request is not sent before the observer lets it pass, and its
 /// answer must begin within `limit`.
@@ -38,14 +38,21 @@ fn through(
         let (inner, observer) = (pick(request.uri()), Arc::clone(&observer));
         async move {
             let call = call(request.method(), request.uri());
-            observer.before(&call).await;
-            let start = Instant::now();
-            let answer = match tokio::time::timeout(limit, inner.send(request)).await {
-                Ok(answer) => answer,
-                Err(late) => Err(kube::Error::Service(late.into())),
+            let act = Box::pin(async {
+                match tokio::time::timeout(limit, inner.send(request)).await {
+                    Ok(answer) => answer,
+                    Err(late) => Err(kube::Error::Service(late.into())),
+                }
+            });
+            let look = |answer: &kube::Result<Response<Body>>| {
+                answer.as_ref().map_or(Seen::nothing(), |answer| {
+                    Seen::of(answer.status().as_u16(), |name| answer.headers().get(name)?.to_str().ok())
+                })
             };
-            let status = answer.as_ref().map_or(0, |a| a.status().as_u16());
-            observer.after(&call, status, start.elapsed()).await;
+            let answer = seen(&*observer, &call, 1, act, look).await;
+            if answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS) {
+                observer.throttled(call.service, &call.operation);
+            }
             answer
         }
     });
@@ -151,7 +158,7 @@ mod tests {
         let server = service_fn(move |request: Request<Body>| {
             log.lock().unwrap().push(request.method().clone());
             let body = Body::from(br#"{"kind":"Status","code":404,"reason":"NotFound"}"#.to_vec());
-            std::future::ready(http::Response::builder().status(404).body(body))
+            std::future::ready(Response::builder().status(404).body(body))
         });
         let client = observed(Client::new(server, "default"), LIMIT, Arc::new(NoWrites));
         let maps = Api::<ConfigMap>::namespaced(client, "a");
@@ -171,7 +178,7 @@ mod tests {
                     format!("{{\"kind\":\"Status\",\"message\":\"{name}\",\"code\":404}}").into_bytes(),
                 );
                 std::future::ready(Ok::<_, std::io::Error>(
-                    http::Response::builder().status(404).body(body).unwrap(),
+                    Response::builder().status(404).body(body).unwrap(),
                 ))
             };
             Client::new(service_fn(answer), "default")
@@ -190,9 +197,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_never_begins_is_given_up() {
-        let silent = service_fn(|_: Request<Body>| {
-            std::future::pending::<Result<http::Response<Body>, std::io::Error>>()
-        });
+        let silent =
+            service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, std::io::Error>>());
         let silent = Client::new(silent, "default");
         let soon = Duration::from_millis(20);
         let client = observed_watches(silent.clone(), silent, soon, Arc::new(NoWrites));

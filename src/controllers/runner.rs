@@ -14,6 +14,7 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::backoff::{Attempts, delay, luck};
 use super::context::Context;
@@ -26,6 +27,7 @@ use crate::api::annotations;
 use crate::line::{Line, Place, Urgency};
 use crate::problem::{Class, Problem};
 use crate::status::{condition, is_true};
+use crate::telemetry;
 
 type Guarded<K> = DeserializeGuard<K>;
 type ControllerError = controller::Error<Failed, watcher::Error>;
@@ -55,7 +57,7 @@ struct Pass {
     retry_after: Option<Duration>,
 }
 
-/// A pass that could not even say so in the status; reported once, where the controller's stream ends up.
+/// A pass that could not even say so in the status; what went wrong is in the log by now.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
 struct Failed {
@@ -203,33 +205,50 @@ where
     async fn reconcile(&self, seen: &Guarded<R::Kind>) -> Result<Action, Failed> {
         // What happens to another kind from now on is an event that wakes; what was before is in what is read now.
         self.stores.filled().await;
+        let queued = Instant::now();
         let (namespace, name) = key(seen);
         let api = Api::namespaced(self.context.kube.clone(), &namespace);
         let Some(_place) = self.turn(&api, seen).await else { return Ok(Action::await_change()) };
-        let kind = R::Kind::KIND;
+        let (kind, context) = (R::Kind::KIND, &self.context);
+        let begins = context.clock.now();
+        let ends = begins + context.settings.timing.reconcile;
+        let late = self.stores.times.begins(kind, &namespace, &name, begins, ends);
+        context.metrics.began(kind, Duration::try_from(late).unwrap_or_default().max(queued.elapsed()));
         let span = tracing::info_span!(
             "reconcile",
             kind,
             namespace,
-            name,
+            // `name` is what JSON logs call the span itself.
+            resource = name,
             generation = seen.meta().generation,
-            trace = %uuid::Uuid::new_v4().simple(),
+            trace = Empty,
+            result = Empty,
         );
+        span.record("trace", telemetry::trace_id(&span));
         let start = Instant::now();
         // Many wait for their turn: each should not take the room of a whole pass meanwhile.
-        let pass = Box::pin(self.pass(&api, &namespace, &name).instrument(span)).await;
+        let pass = self.pass(&api, &namespace, &name).instrument(span.clone());
+        let pass = Box::pin(telemetry::pass_over(kind, pass)).await;
         let (class, next, retry_after) = match &pass {
             Ok(None) => {
                 self.attempts.forget(&namespace, &name);
+                self.stores.times.forget(kind, &namespace, &name);
                 self.reconciler.forget(seen.meta(), seen.0.as_ref().ok(), &self.context);
                 return Ok(Action::await_change());
             }
             Ok(Some(pass)) => (pass.class, pass.next, pass.retry_after),
             Err(problem) => (Some(problem.class), Next::Resync, problem.retry_after),
         };
-        self.context.metrics.reconciled(kind, class, start.elapsed(), self.context.clock.now());
+        span.record("result", class.map_or("ok", Class::as_str));
+        if let Err(problem) = &pass {
+            span.in_scope(|| problem.log());
+        }
+        let ended = context.clock.now();
+        context.metrics.reconciled(kind, class, start.elapsed(), ended);
         let failures = self.attempts.note(&namespace, &name, class);
-        let delay = delay(&self.context.settings.timing, class, next, retry_after, failures, luck());
+        let delay = delay(&context.settings.timing, class, next, retry_after, failures, luck());
+        let checked = class.is_none_or(Class::is_complete).then_some(ended);
+        self.stores.times.ended(kind, &namespace, &name, checked, ended + delay);
         match pass {
             Ok(_) => Ok(Action::requeue(delay)),
             Err(problem) => Err(Failed { problem, delay }),
@@ -395,14 +414,10 @@ fn urgency<K: Managed>(object: &K) -> Urgency {
 /// What the controller's stream has to say about a pass, or about itself.
 fn report<K: Managed>(ended: Result<(ObjectRef<Guarded<K>>, Action), ControllerError>) {
     match ended {
-        Ok(_) => {}
-        Err(controller::Error::ReconcilerFailed(failed, object)) => {
-            let span = tracing::info_span!("reconcile", kind = K::KIND, %object);
-            span.in_scope(|| failed.problem.log());
-        }
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..)) => {}
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone before its turn"),
         Err(error @ controller::Error::QueueError(_)) => {
-            tracing::warn!(kind = K::KIND, %error, "a watch broke; trying again");
+            tracing::info!(kind = K::KIND, %error, "a watch broke; trying again");
         }
         Err(error) => tracing::error!(kind = K::KIND, %error, "the controller failed"),
     }

@@ -1,6 +1,5 @@
 //! What is known of our resources, and who is to be woken when one of them changes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
@@ -9,14 +8,10 @@ use kube::{Api, Client, Resource as _};
 use tokio::sync::watch;
 
 use super::Managed;
+use super::punctual::Punctuality;
 use super::wake::WakeSet;
 use crate::api::v1alpha1::{IdentityFederation, PermissionSetBinding, ScimConnection};
-use crate::clock::Clock;
 use crate::settings::Settings;
-use crate::status::{Reason, condition};
-use crate::telemetry::ResourceState;
-
-const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// The resources of one kind in one namespace, or in all of them.
 #[derive(Clone, Debug)]
@@ -66,6 +61,8 @@ pub struct Stores {
     pub connections: Vec<Lane<ScimConnection>>,
     /// PermissionSetBindings.
     pub bindings: Vec<Lane<PermissionSetBinding>>,
+    /// When they were checked.
+    pub(super) times: Punctuality,
 }
 
 /// The writing ends of [`Stores`], in the same order.
@@ -103,7 +100,7 @@ impl Stores {
             connections: connection_writers,
             bindings: binding_writers,
         };
-        (Self { federations, connections, bindings }, writers)
+        (Self { federations, connections, bindings, times: Punctuality::default() }, writers)
     }
 
     /// Waits until every store has been filled once.
@@ -115,30 +112,6 @@ impl Stores {
             }
         }
         tokio::join!(all(&self.federations), all(&self.connections), all(&self.bindings));
-    }
-
-    /// What the resources say about themselves, for metrics.
-    #[must_use]
-    pub fn state(&self, clock: &Clock) -> ResourceState {
-        let mut counts = BTreeMap::new();
-        count(&self.federations, &mut counts);
-        count(&self.connections, &mut counts);
-        count(&self.bindings, &mut counts);
-        let now = clock.now();
-        let days = known(&self.connections).filter_map(|c| {
-            let end: jiff::Timestamp = c.status.as_ref()?.token_expires_at.as_ref()?.parse().ok()?;
-            Some(end.duration_since(now).as_secs_f64() / SECONDS_PER_DAY)
-        });
-        ResourceState { scim_token_days: days.reduce(f64::min), counts }
-    }
-}
-
-fn count<K: Managed>(lanes: &[Lane<K>], counts: &mut BTreeMap<(&'static str, Option<Reason>), u64>) {
-    for object in known(lanes) {
-        let ready = object.status().and_then(|s| condition(K::conditions(s), "Ready"));
-        // A label must come from a closed list, whatever stands in a status.
-        let reason = ready.and_then(|r| Reason::ALL.iter().find(|known| known.as_str() == r.reason)).copied();
-        *counts.entry((K::KIND, reason)).or_default() += 1;
     }
 }
 

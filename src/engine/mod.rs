@@ -102,5 +102,7 @@ mod tests {
         let borne = passes.map(|failed| engine.bears("t/n/x", failed));
         assert_eq!(borne, [true, true, false, false, true, true, false, false]);
         assert!(engine.bears("t/n/y", true), "each binding for itself");
+        engine.forget("t/n/x", Some("arn:set"));
+        assert!(engine.bears("t/n/x", true), "another one of that name");
     }
 }

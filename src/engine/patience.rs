@@ -153,6 +153,9 @@ mod tests {
         patience.note("me", &signs(Sign::Stuck), &none, at(130));
         assert!(patience.overdue("me", BOUNDS, at(130)).is_empty() && patience.tried("me").is_empty());
         assert!(!patience.overdue("other", BOUNDS, at(130)).is_empty());
+        patience.note("gone", &signs(Sign::Stuck), &none, at(0));
+        patience.forget("gone");
+        assert!(patience.overdue("gone", BOUNDS, at(9999)).is_empty());
         patience.note("me", &BTreeMap::new(), &none, at(6 * 3600));
         assert!(patience.waits.is_empty(), "nobody spoke of the other one for hours");
     }

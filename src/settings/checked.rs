@@ -31,6 +31,8 @@ pub struct Invocation {
     pub log_format: LogFormat,
     /// What to log.
     pub log_level: String,
+    /// The collector that traces go to.
+    pub otlp_endpoint: Option<Url>,
 }
 
 impl TryFrom<Raw> for Invocation {
@@ -112,11 +114,12 @@ impl TryFrom<Raw> for Invocation {
             test_clock: given(raw.test_clock_url.as_ref()).map(|u| check.url("--test-clock-url", u)),
             operator_namespace,
         };
+        let otlp_endpoint = given(raw.otlp_endpoint.as_ref()).map(|u| check.collector("--otlp-endpoint", u));
         if let Err(e) = tracing_subscriber::EnvFilter::try_new(&raw.log_level) {
             check.problems.push(format!("--log-level: {e}"));
         }
         if check.problems.is_empty() {
-            Ok(Self { settings, log_format: raw.log_format, log_level: raw.log_level })
+            Ok(Self { settings, log_format: raw.log_format, log_level: raw.log_level, otlp_endpoint })
         } else {
             Err(Invalid(check.problems))
         }
@@ -272,6 +275,18 @@ impl Check {
         url
     }
 
+    /// A URL that gets names and times, and no credentials: within a cluster, collectors do without TLS.
+    fn collector(&mut self, flag: &str, text: &str) -> Url {
+        let url = self.url(flag, text);
+        if !matches!(url.scheme(), "http" | "https") {
+            self.problems.push(format!("{flag}: `{text}` must be http or https"));
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            self.problems.push(format!("{flag}: `{text}` must have no user, query or fragment"));
+        }
+        url
+    }
+
     fn listen(&mut self, text: &str) -> Option<SocketAddr> {
         match text {
             "" => None,
@@ -359,6 +374,7 @@ mod tests {
             "--scim-hosts=a.example/path",
             "--allowed-roles=identity=role/r",
             "--entra-audience=",
+            "--otlp-endpoint=grpc://collector:4317",
             "--log-level=a=b=c",
         ])
         .unwrap_err()
@@ -380,6 +396,7 @@ mod tests {
             "--authority-url",
             "--listen",
             "--lease-duration",
+            "--otlp-endpoint",
             "--log-level",
         ];
         let named: Vec<_> = problems.iter().map(|p| p.split([':', ' ']).next().unwrap()).collect();

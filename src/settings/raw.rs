@@ -72,7 +72,7 @@ pub struct Raw {
     /// One endpoint for all AWS services; the services' public endpoints when not given.
     #[arg(long, env = "AWS_ENDPOINT_URL")]
     pub aws_endpoint_url: Option<String>,
-    /// PEM file with further roots of trust for the clouds' endpoints.
+    /// PEM file with further roots of trust for the clouds' endpoints and for the collector of traces.
     #[arg(long, env = "CAUSEWAY_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// How often a resource at rest is checked.
@@ -141,6 +141,10 @@ pub struct Raw {
     /// What is logged: a level, or directives such as `info,causeway=debug`.
     #[arg(long, env = "CAUSEWAY_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Where traces go, as OTLP over HTTP: a collector's base URL, such as http://collector.monitoring:4318. Nowhere when
+    /// not given. Further variables of OpenTelemetry, such as OTEL_EXPORTER_OTLP_HEADERS, hold as well.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
     /// The sandbox's control API, whose clock is read as our own.
     #[cfg(feature = "test-clock")]
     #[arg(long, env = "CAUSEWAY_TEST_CLOCK_URL", hide = true)]

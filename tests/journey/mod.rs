@@ -6,6 +6,7 @@ mod kubectl;
 mod leaves;
 pub mod process;
 mod switches;
+mod telemetry;
 mod workload;
 
 use jiff::SignedDuration;

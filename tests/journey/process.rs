@@ -7,6 +7,7 @@ use base64::Engine as _;
 use sandbox::core::{FaultKind, FaultRule};
 use sandbox::journey::{self, Operator};
 
+use crate::support::collector::Collector;
 use crate::support::world::{ALL, TestWorld};
 use crate::support::{cluster, run};
 
@@ -154,7 +155,9 @@ fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
         let kubeconfig = identity(&world, dir.path()).await;
         let log = dir.path().join("operator.log");
         let port = free_port();
-        let operator = start(&world, &kubeconfig, &log, "trace", port);
+        let collector = Collector::start().await;
+        let operator =
+            start_with(&world, &kubeconfig, &log, "trace", port, &["--otlp-endpoint", &collector.url()], &[]);
         world.apply_example().await;
         world.until_ready(&ALL).await;
         let metrics =
@@ -176,6 +179,9 @@ fn secrets_appear_nowhere_even_when_the_calls_that_carry_them_fail() {
         ];
         let mut heard = std::fs::read_to_string(&log).unwrap();
         assert!(heard.len() > 100_000, "trace level says a lot: {}", heard.len());
+        let exported = collector.bytes();
+        assert!(exported.len() > 10_000, "traces say a lot too: {}", exported.len());
+        heard += &String::from_utf8_lossy(&exported);
         heard += &metrics;
         heard += &world.report().await;
         let events = kube::Api::<k8s_openapi::api::events::v1::Event>::namespaced(

@@ -1,5 +1,6 @@
 //! What all tests share: one runtime and one control plane for the whole run, a namespace for each test.
 
+pub mod collector;
 pub mod credentials;
 pub mod logs;
 pub mod sign_in;

@@ -1,6 +1,7 @@
 //! Everything that is generated from the code.
 
 mod chart;
+mod metrics;
 mod pages;
 mod reference;
 mod rights;
@@ -44,6 +45,7 @@ pub fn run(check: bool) -> anyhow::Result<()> {
     }
     wanted.insert(root.join("docs/reference/reasons.md"), reference::reasons());
     wanted.insert(root.join("docs/reference/world.md"), world::page()?);
+    wanted.insert(root.join("docs/metrics.md"), metrics::page());
     let line = release_line(root)?;
     for name in STAMPED {
         let path = root.join(name);

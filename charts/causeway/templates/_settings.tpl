@@ -66,4 +66,8 @@
   value: {{ .Values.settings.logFormat | quote }}
 - name: CAUSEWAY_LOG_LEVEL
   value: {{ .Values.settings.logLevel | quote }}
+{{- with .Values.settings.otlpEndpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}

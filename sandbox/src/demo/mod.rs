@@ -265,7 +265,11 @@ fn listed(objects: &[kube::api::DynamicObject]) -> String {
     all.join(", ")
 }
 
-async fn served(client: &Client) -> anyhow::Result<()> {
+/// Waits until the API server serves our kinds: after the definitions were applied it takes a moment.
+///
+/// # Errors
+/// When it does not in time.
+pub async fn served(client: &Client) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     for kind in journey::kinds() {
         while journey::api(client, "default", kind).list(&kube::api::ListParams::default()).await.is_err() {

@@ -11,13 +11,13 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::time::Instant;
 
 use crate::clients::http::{HttpOptions, HttpSetupError};
-use crate::clients::{Call, CallObserver, Service, Slowed, due};
+use crate::clients::{Call, CallObserver, Seen, Service, Slowed, due, seen};
 use crate::line::{Line, Urgency};
 
 /// Calls a second that one set of clients may make (contract aws 1.9). Zero: no limit.
@@ -201,16 +201,20 @@ impl HttpConnector for Watched {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (inner, watch) = (self.inner.clone(), self.watch.clone());
         HttpConnectorFuture::new(async move {
-            let call = describe(&request);
+            let (call, nth) = (describe(&request), nth(&request));
             watch.budget.spend(call.service, &watch.slowed).await;
-            watch.observer.before(&call).await;
-            let start = Instant::now();
-            due::asks();
-            let answer = inner.call(request).await;
-            due::answered();
-            let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
-            watch.observer.after(&call, status, start.elapsed()).await;
-            answer
+            let act = Box::pin(async {
+                due::asks();
+                let answer = inner.call(request).await;
+                due::answered();
+                answer
+            });
+            let look = |answer: &Result<HttpResponse, ConnectorError>| {
+                answer.as_ref().map_or(Seen::nothing(), |answer| {
+                    Seen::of(answer.status().as_u16(), |name| answer.headers().get(name))
+                })
+            };
+            seen(&*watch.observer, &call, nth, act, look).await
         })
     }
 }
@@ -227,6 +231,13 @@ fn describe(request: &HttpRequest) -> Call {
     };
     let write = service != Service::Sts && !super::is_read(operation);
     Call { service, operation: operation.to_owned(), write }
+}
+
+/// Which try it is, as the SDK says it itself: `ttl=20260101T000000Z; attempt=2; max=3`.
+fn nth(request: &HttpRequest) -> u32 {
+    let said = request.headers().get("amz-sdk-request");
+    let number = |part: &str| part.trim().strip_prefix("attempt=")?.parse().ok();
+    said.and_then(|said| said.split(';').find_map(number)).unwrap_or(1)
 }
 
 fn action(request: &HttpRequest) -> Option<&str> {
@@ -293,6 +304,17 @@ mod tests {
         ] {
             assert_eq!(described(target, body), (service, operation.to_owned(), write), "{target:?} {body}");
         }
+    }
+
+    #[test]
+    fn the_sdk_tells_which_try_it_is() {
+        let said = |value: &'static str| {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.headers_mut().insert("amz-sdk-request", value);
+            nth(&request)
+        };
+        assert_eq!((said("ttl=20260101T000000Z; attempt=2; max=3"), said("attempt=3"), said("else")), (2, 3, 1));
+        assert_eq!(nth(&HttpRequest::new(SdkBody::empty())), 1);
     }
 
     #[tokio::test]

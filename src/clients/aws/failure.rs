@@ -7,10 +7,13 @@ use std::sync::Arc;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
-use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::FinalizerInterceptorContextRef;
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
-use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 
@@ -120,20 +123,27 @@ pub(super) struct NotesThrottles {
     pub(super) observer: Arc<dyn CallObserver>,
 }
 
-impl ClassifyRetry for NotesThrottles {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+impl Intercept for NotesThrottles {
+    fn name(&self) -> &'static str {
+        "NotesThrottles"
+    }
+
+    // After each try, and before it is decided whether there is another one.
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
         let failed = context.output_or_error().is_some_and(|result| result.is_err());
         let throttles = |r: &HttpResponse| r.status().as_u16() == 429 || is_throttle(&said(r).0);
         if failed && context.response().is_some_and(throttles) {
             due::waits();
             self.slowed.note();
-            self.observer.throttled(self.service);
+            let operation = cfg.load::<Metadata>().map_or("unknown", Metadata::name);
+            self.observer.throttled(self.service, operation);
         }
-        RetryAction::NoActionIndicated
-    }
-
-    fn name(&self) -> &'static str {
-        "NotesThrottles"
+        Ok(())
     }
 }
 

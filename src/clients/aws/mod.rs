@@ -113,7 +113,7 @@ impl AwsClients {
         let (budget, slowed) = (connection.budget().clone(), connection.slowed().clone());
         let notes = |service| {
             let (slowed, observer) = (slowed.clone(), Arc::clone(connection.observer()));
-            SharedRetryClassifier::new(NotesThrottles { service, slowed, observer })
+            SharedInterceptor::new(NotesThrottles { service, slowed, observer })
         };
         let notes = [Service::SsoAdmin, Service::IdentityStore, Service::Organizations].map(notes);
         let config = sign_in(region, login.into(), endpoint, connection, &sessions).await;
@@ -125,21 +125,21 @@ impl AwsClients {
                 aws_sdk_ssoadmin::config::Builder::from(&config)
                     .interceptor(once.clone())
                     .retry_classifier(renews.clone())
-                    .retry_classifier(of_sso_admin)
+                    .interceptor(of_sso_admin)
                     .build(),
             ),
             identitystore: aws_sdk_identitystore::Client::from_conf(
                 aws_sdk_identitystore::config::Builder::from(&config)
                     .interceptor(once.clone())
                     .retry_classifier(renews.clone())
-                    .retry_classifier(of_identity_store)
+                    .interceptor(of_identity_store)
                     .build(),
             ),
             organizations: aws_sdk_organizations::Client::from_conf(
                 aws_sdk_organizations::config::Builder::from(&config)
                     .interceptor(once)
                     .retry_classifier(renews)
-                    .retry_classifier(of_organizations)
+                    .interceptor(of_organizations)
                     .build(),
             ),
             identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),

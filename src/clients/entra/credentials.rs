@@ -23,6 +23,7 @@ use url::Url;
 use super::{failure, permissions};
 use crate::clients::http::{exchange, no_answer, pause};
 use crate::clients::identity_token::IdentityTokens;
+use crate::clients::seen::as_try;
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
 use crate::secret::Sensitive;
 
@@ -157,7 +158,7 @@ impl Tokens {
         };
         let mut done = 0;
         loop {
-            match credential.get_token(&[&self.scope], None).await {
+            match as_try(done + 1, credential.get_token(&[&self.scope], None)).await {
                 Ok(token) => return Ok(Token { value: token.token, generation }),
                 Err(error) => {
                     done += 1;

@@ -14,6 +14,7 @@ use url::Url;
 use super::credentials::{CredentialError, Identity, Token, Tokens};
 use super::{Reply, failure, permissions, segment};
 use crate::clients::http::{Answer, exchange, no_answer, pause};
+use crate::clients::seen::{as_try, current_try};
 use crate::clients::{CallObserver, CloudError, CloudErrorKind, Service, due};
 
 /// Longest answer of Graph, in bytes: a provisioning schema is some hundred kilobytes.
@@ -271,7 +272,7 @@ impl Inner {
         let end = Instant::now() + self.total;
         let mut done = 0;
         loop {
-            let error = match act().await {
+            let error = match as_try(done + 1, act()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -301,7 +302,8 @@ impl Inner {
             Err(error) if error.kind == CloudErrorKind::Unauthenticated => {
                 self.tokens.renew(&token).await;
                 let token = self.tokens.get().await?;
-                self.attempt(operation, method, url, body, headers, &token).await
+                let again = Box::pin(self.attempt(operation, method, url, body, headers, &token));
+                as_try(current_try() + 1, again).await
             }
             // Also the 401 of `/synchronization/`, which must not fetch tokens in a loop (contract Graph 5.11).
             Err(error) if error.kind == CloudErrorKind::Denied => {

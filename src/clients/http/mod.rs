@@ -5,13 +5,12 @@ mod backoff;
 use std::error::Error;
 use std::time::Duration;
 
+pub(crate) use backoff::pause;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
-use tokio::time::Instant;
 
-pub(crate) use backoff::pause;
-
-use super::{Call, CallObserver, CloudError, CloudErrorKind, Service, due};
+use super::seen::current_try;
+use super::{Call, CallObserver, CloudError, CloudErrorKind, Seen, Service, due, seen};
 
 /// Longest text of a service that is passed on.
 const MAX_MESSAGE: usize = 300;
@@ -86,15 +85,21 @@ pub(crate) async fn exchange(
     limit: usize,
 ) -> Result<Answer, CloudError> {
     let call = Call { service, operation: operation.to_owned(), write };
-    observer.before(&call).await;
-    let start = Instant::now();
-    due::asks();
-    let answer = answer(client, request, limit).await;
-    due::answered();
-    let status = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
-    observer.after(&call, status, start.elapsed()).await;
-    if status == StatusCode::TOO_MANY_REQUESTS.as_u16() {
-        observer.throttled(service);
+    // On the heap: it is part of many futures.
+    let act = Box::pin(async {
+        due::asks();
+        let answer = answer(client, request, limit).await;
+        due::answered();
+        answer
+    });
+    let look = |answer: &Result<Answer, String>| {
+        answer.as_ref().map_or(Seen::nothing(), |answer| {
+            Seen::of(answer.status.as_u16(), |name| answer.headers.get(name)?.to_str().ok())
+        })
+    };
+    let answer = seen(observer, &call, current_try(), act, look).await;
+    if answer.as_ref().is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS) {
+        observer.throttled(service, operation);
     }
     answer.map_err(|message| no_answer(service, operation, &message))
 }

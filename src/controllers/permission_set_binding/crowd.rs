@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kube::api::{ApiResource, ListParams, NotUsed, Object};
+use kube::api::{ApiResource, ListParams, Object};
 use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -52,7 +52,7 @@ where
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
-type Claim = Object<Claiming, NotUsed>;
+type Claim = Object<Claiming, Value>;
 
 /// The bindings of a namespace, or of all watched ones, that name a permission set. One that does not fit its schema
 /// is there with what it claims and nothing else: it neither blocks the others nor hides.

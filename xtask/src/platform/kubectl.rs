@@ -12,7 +12,7 @@ use super::{Checks, root};
 /// When a step fails that the others need.
 pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let stage = Stage::set().await?;
-    stage.install(&[])?;
+    stage.install(&[]).await?;
     let examples = root()?.join("examples/identity-center").display().to_string();
     stage.said(&["apply", "-f", &examples]).await?;
     stage.person().make_credentials().await?;
@@ -57,8 +57,6 @@ pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let latest = format!("{examples}/40-oncall-leaves-production.yaml");
     let federation = format!("{examples}/10-federation.yaml");
     let same = stage.kubectl(&["diff", "-f", &federation, "-f", &latest]).await?;
-    let server =
-        stage.kubectl(&["diff", "--server-side", "--field-manager=kubectl", "-f", &federation]).await?;
     let other = stage.kubectl(&["diff", "-f", &bindings]).await?;
     checks.check("kubectl diff is silent about what is as in Git, and shows what is not", || {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

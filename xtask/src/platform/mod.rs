@@ -4,6 +4,7 @@
 mod argocd;
 mod helm;
 mod kubectl;
+mod monitoring;
 mod stage;
 mod tools;
 
@@ -21,11 +22,17 @@ enum Suite {
     Kubectl,
     /// Argo CD.
     Argocd,
+    /// Alerts and metrics.
+    Monitoring,
 }
 
 /// In the order in which they run.
-const SUITES: &[(&str, Suite)] =
-    &[("helm", Suite::Helm), ("kubectl", Suite::Kubectl), ("argocd", Suite::Argocd)];
+const SUITES: &[(&str, Suite)] = &[
+    ("helm", Suite::Helm),
+    ("kubectl", Suite::Kubectl),
+    ("argocd", Suite::Argocd),
+    ("monitoring", Suite::Monitoring),
+];
 
 /// Runs all suites, or the named ones.
 ///
@@ -44,9 +51,10 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         let began = Instant::now();
         let ended = runtime.block_on(async {
             match suite {
-                Suite::Helm => helm::run(&mut checks).await,
-                Suite::Kubectl => kubectl::run(&mut checks).await,
-                Suite::Argocd => argocd::run(&mut checks).await,
+                Suite::Helm => Box::pin(helm::run(&mut checks)).await,
+                Suite::Kubectl => Box::pin(kubectl::run(&mut checks)).await,
+                Suite::Argocd => Box::pin(argocd::run(&mut checks)).await,
+                Suite::Monitoring => Box::pin(monitoring::run(&mut checks)).await,
             }
         });
         if let Err(error) = ended {

@@ -15,6 +15,7 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use sandbox::control_plane::ControlPlane;
 use sandbox::core::Profile;
+use sandbox::demo;
 use sandbox::journey::{Operator, Person};
 use sandbox::world::World;
 use sandbox::{Cluster, Options, Sandbox};
@@ -114,18 +115,23 @@ impl Stage {
         Person::new(&self.sandbox, self.client.clone(), IDENTITY)
     }
 
-    /// Installs the chart.
+    /// Installs the chart, and waits until its kinds are served.
     ///
     /// # Errors
     /// With what helm said.
-    pub fn install(&self, more: &[&str]) -> anyhow::Result<String> {
+    pub async fn install(&self, more: &[&str]) -> anyhow::Result<String> {
         let (chart, values) = (chart()?, self.values().display().to_string());
         let mut arguments = vec!["install", RELEASE, &chart, "--namespace", HOME, "--values", &values];
         arguments.extend(more);
-        self.helm.does(&arguments)
+        let said = self.helm.does(&arguments)?;
+        demo::served(&self.client).await?;
+        Ok(said)
     }
 
-    /// The arguments of an upgrade of the release with another chart.
+    /// Upgrades the release with a chart, keeping its values.
+    ///
+    /// # Errors
+    /// With what helm said.
     pub fn upgrade(&self, chart: &str, more: &[&str]) -> anyhow::Result<String> {
         let mut arguments = vec!["upgrade", RELEASE, chart, "--namespace", HOME, "--reuse-values"];
         arguments.extend(more);

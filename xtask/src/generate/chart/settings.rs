@@ -52,6 +52,7 @@ const VALUES: &[(&str, &str, Form)] = &[
     ("lease-duration", "settings.leaseDuration", Plain),
     ("log-format", "settings.logFormat", Plain),
     ("log-level", "settings.logLevel", Plain),
+    ("otlp-endpoint", "settings.otlpEndpoint", Optional),
 ];
 
 /// Flags that no value sets, and where they come from in a Pod.

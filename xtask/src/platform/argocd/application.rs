@@ -150,10 +150,16 @@ impl State {
     /// Whether the operation for that revision has ended well and nothing differs from it.
     #[must_use]
     pub fn is_synced(&self, revision: &str) -> bool {
-        self.0["sync"]["status"] == "Synced"
+        self.has_no_difference()
             && self.0["sync"]["revision"] == revision
             && self.phase() == "Succeeded"
             && self.0["operationState"]["syncResult"]["revision"] == revision
+    }
+
+    /// Whether the cluster is as Git says.
+    #[must_use]
+    pub fn has_no_difference(&self) -> bool {
+        self.0["sync"]["status"] == "Synced"
     }
 
     /// Health and message of one of its resources.

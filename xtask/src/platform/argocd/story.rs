@@ -80,6 +80,11 @@ async fn tell(checks: &mut Checks, world: &mut World, binary: &Path, dir: &Path)
         ensure!(app.mishaps().is_empty(), "operations were {:?}", app.mishaps());
         Ok(())
     });
+    let state = chart.compared(1).await?;
+    checks.check("the chart is at rest: one sync, no difference", || {
+        ensure!(state.has_no_difference() && state.history().len() == 1, "{}", state.told());
+        Ok(())
+    });
     app.delete().await?;
     ensure!(world.generations().await?.is_empty(), "resources are left");
     ensure!(world.permission_sets().is_empty(), "in AWS there are still {:?}", world.permission_sets());
@@ -109,11 +114,12 @@ async fn hand_offs(
     let sha256 = world.until_asked(FEDERATION.0, FEDERATION.1, "ImportIdpMetadata").await?;
     let waits = |s: &State| {
         let (suspended, message) = s.resource(FEDERATION.0, FEDERATION.1);
-        // The whole application says so: nothing of it is only under way, and nothing of it fails.
-        suspended == "Suspended" && message.contains("AWS") && s.health() == "Suspended" && s.is_synced(first)
+        // Bindings may be under way meanwhile, to people that the connection is to bring; nothing fails.
+        let well = ["Suspended", "Progressing"].contains(&s.health());
+        suspended == "Suspended" && message.contains(&sha256) && well && s.is_synced(first)
     };
     app.until(waits).await?;
-    checks.passed("at a hand-off the application is Suspended, says what to do, and its operation has ended");
+    checks.passed("at a hand-off the resource is Suspended and says what to do, and the operation has ended");
 
     world.import_metadata(FEDERATION.1).await?;
     let line = format!("      acknowledgedIdpCertificates: [{sha256}]\n");

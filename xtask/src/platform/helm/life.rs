@@ -19,7 +19,7 @@ const BINDINGS: &str = "permissionsetbindings.causeway.dev";
 /// # Errors
 /// When a step fails that the others need.
 pub async fn run(checks: &mut Checks, stage: &Stage) -> anyhow::Result<()> {
-    let said = stage.install(&[])?;
+    let said = stage.install(&[]).await?;
     checks.check("the notes say what comes next, and what goes first", || {
         for words in ["create rolebinding causeway-secrets", "uninstalling=true", "causeway-system:causeway"]
         {

@@ -5,6 +5,7 @@ mod chart;
 mod client;
 mod life;
 mod namespaces;
+mod proxy;
 mod whole;
 
 pub use client::Helm;
@@ -20,8 +21,8 @@ use audit::Used;
 /// When something cannot be started, or a step does not end.
 pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let mut used = Used::default();
-    let whole = whole::run(checks, &mut used).await;
-    let namespaces = namespaces::run(checks, &mut used).await;
+    let whole = Box::pin(whole::run(checks, &mut used)).await;
+    let namespaces = Box::pin(namespaces::run(checks, &mut used)).await;
     whole.context("one release for the whole cluster")?;
     namespaces.context("one release for some namespaces")?;
     used.judge(checks);

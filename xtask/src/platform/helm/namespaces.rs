@@ -1,13 +1,16 @@
 //! One release for two namespaces, with Roles alone.
 
-use anyhow::{Context as _, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::ensure;
 use sandbox::demo::{self, Applied};
-use sandbox::journey;
+use sandbox::journey::{self, Operator};
 use serde_json::{Value, json};
 
 use super::audit::Used;
+use super::proxy::Proxy;
 use crate::platform::stage::{IDENTITY, PATIENCE, Stage};
-use crate::platform::{Checks, until};
+use crate::platform::{Checks, chart, until};
 
 /// The journey, step by step as the demo takes it.
 ///
@@ -18,10 +21,14 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
     for name in [IDENTITY, "payments", "elsewhere"] {
         stage.namespace(name, json!({})).await?;
     }
+    let proxy = Proxy::start().await?;
+    let by_proxy = format!("proxy.https={}", proxy.url);
     stage.install(&[
         "--set",
         "namespaces={identity,payments},rbac.secrets[0].namespace=identity,rbac.secrets[0].names={entra,aws,aws-scim}",
-    ])?;
+        "--set",
+        &by_proxy,
+    ]).await?;
     let roles = stage.names(&["clusterroles", "-l", "app.kubernetes.io/instance=causeway"]).await?;
     checks.check("with a list of namespaces the operator has no ClusterRole", || {
         let for_people = |name: &String| name.ends_with("-view") || name.ends_with("-edit");
@@ -32,6 +39,14 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
     let operator = stage.operator().await?;
     let operator = demo::rehearsal(&stage.sandbox, &stage.client, operator, Applied::StepByStep).await?;
     checks.passed("the whole demo, with Roles in two namespaces and three Secrets by name");
+    let clouds = stage.sandbox.descriptor();
+    checks.check("both clouds are reached by the proxy, the API server is not", || {
+        let host = |url: &str| url.trim_start_matches("https://").trim_end_matches('/').to_owned();
+        let wanted = [clouds.entra.graph, clouds.entra.authority, clouds.aws.endpoint];
+        let wanted: BTreeSet<String> = wanted.iter().map(|url| host(url)).collect();
+        ensure!(proxy.asked() == wanted, "asked for {:?}, wanted {wanted:?}", proxy.asked());
+        Ok(())
+    });
 
     let binding = json!({
         "apiVersion": "causeway.dev/v1alpha1",
@@ -70,13 +85,45 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
         "a binding to a federation where the operator does not look is told so, and goes when deleted",
     );
 
-    // The resources before their namespace: with it, the Roles would go too.
-    for kinds in ["psb", "scim", "idf"] {
-        let deleted = stage.said(&["delete", kinds, "--all", "--namespace", IDENTITY, "--timeout=90s"]).await;
-        deleted.with_context(|| format!("delete {kinds}"))?;
-    }
-    stage.said(&["delete", "namespace", IDENTITY, "--timeout=60s"]).await?;
-    checks.passed("resources, and then their namespace, go");
+    used.read(&stage.plane)?;
+    too_late(checks, &stage, operator).await
+}
+
+/// The namespace is deleted before its resources: the operator's Roles go with it, and then nobody can end it.
+async fn too_late(checks: &mut Checks, stage: &Stage, operator: Operator) -> anyhow::Result<()> {
+    stage.said(&["delete", "namespace", IDENTITY, "--wait=false"]).await?;
+    until("the namespace says what it waits for", PATIENCE, async || {
+        let template =
+            r#"-o=jsonpath={.status.conditions[?(@.type=="NamespaceFinalizersRemaining")].message}"#;
+        let said = stage.said(&["get", "namespace", IDENTITY, template]).await?;
+        Ok(if said.contains("causeway.dev/cleanup in 5 resource instances") { Ok(()) } else { Err(said) })
+    })
+    .await?;
     operator.stop().await?;
-    used.read(&stage.plane)
+    stage.upgrade(&chart()?, &["--set-json", "namespaces=[],rbac.secrets=[]"])?;
+    let operator = stage.operator().await?;
+    let waiting = async || stage.said(&["get", "idf,scim,psb", "-n", IDENTITY, "-o", "wide"]).await;
+    until("what is left says what blocks it, and the way out", PATIENCE, async || {
+        let said = waiting().await?;
+        let told = ["DeletionBlocked", "causeway.dev/abandon=true"].iter().all(|words| said.contains(words));
+        Ok(if told { Ok(()) } else { Err(said) })
+    })
+    .await?;
+    let journal = stage.sandbox.core.journal.last();
+    for kind in ["psb", "scim", "idf"] {
+        stage.said(&["annotate", kind, "--all", "-n", IDENTITY, "causeway.dev/abandon=true"]).await?;
+    }
+    until("the namespace is gone", PATIENCE, async || {
+        let left = stage.names(&["namespace", IDENTITY]).await?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(waiting().await?) })
+    })
+    .await?;
+    let entries = stage.sandbox.core.journal.after(journal);
+    checks.check("a namespace that went with the operator's Roles and credentials says what blocks it, and abandon lets go", || {
+        let by_us = entries.iter().filter(|e| !matches!(e.service.as_ref(), "console" | "login" | "scim")).count();
+        ensure!(by_us == 0, "{entries:#?}");
+        Ok(())
+    });
+    operator.stop().await?;
+    Ok(())
 }

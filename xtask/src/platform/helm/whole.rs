@@ -32,7 +32,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
 
     // The definitions of the release before are still there.
     let lease = format!("settings.leaseDuration={}s,replicas=2", LEASE.as_secs());
-    stage.install(&["--set", &lease])?;
+    stage.install(&["--set", &lease]).await?;
     checks.passed("it installs where an earlier release has left its definitions");
     let examples = platform::root()?.join(EXAMPLES).display().to_string();
     stage.said(&["apply", "-f", &examples]).await?;
@@ -70,7 +70,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
     stage.helm.does(&["uninstall", RELEASE, "--namespace", HOME])?;
     stage.said(&["delete", "psb", "engineers", "--namespace", IDENTITY, "--wait=false"]).await?;
     let left = stage.names(&["idf,scim,psb", "--namespace", IDENTITY]).await?;
-    stage.install(&[])?;
+    stage.install(&[]).await?;
     let operator = stage.operator().await?;
     until("the binding that was deleted meanwhile is gone", PATIENCE, async || {
         let left = stage.names(&["psb", "engineers", "--namespace", IDENTITY]).await?;
@@ -133,7 +133,7 @@ async fn with_two_replicas(checks: &mut Checks, stage: &Stage) -> anyhow::Result
         until("the other leads", PATIENCE, async || leads(&named).await).await?;
         anyhow::Ok(killed.elapsed())
     };
-    let journey = demo::rehearsal(&stage.sandbox, &stage.client, follower, Applied::AtOnce);
+    let journey = Box::pin(demo::rehearsal(&stage.sandbox, &stage.client, follower, Applied::AtOnce));
     let (taken, operator) = tokio::try_join!(killing, journey)?;
     checks.check(
         "the leader is killed at work: the other takes over within the lease, and creates nothing twice",
