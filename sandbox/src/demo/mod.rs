@@ -169,7 +169,7 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
         operator.id()
     ));
 
-    let mut live = Live::new(screen, &sandbox, &cluster, client.clone(), operator);
+    let mut live = Live::new(screen, &sandbox, client.clone(), operator);
     let told = journey_in(&mut live, &person, screen, &sandbox, &client).await;
     let finished = match told {
         Ok(()) => {
