@@ -25,7 +25,7 @@ pub struct Live {
     core: Arc<Core>,
     names: Names,
     client: Client,
-    /// The program, and its configuration, where the sandbox has a cluster.
+    /// The program, and its configuration; none where nobody watches.
     kubectl: Option<(PathBuf, PathBuf)>,
     operator: Operator,
     told: u64,
@@ -38,8 +38,14 @@ pub struct Live {
 
 impl Live {
     /// Begins to tell from now on.
-    pub fn new(screen: &Screen, sandbox: &Sandbox, client: Client, operator: Operator) -> Self {
-        let kubectl = sandbox.cluster().map(|c| (c.kubectl(), c.kubeconfig().to_owned()));
+    pub fn new(
+        screen: &Screen,
+        sandbox: &Sandbox,
+        cluster: Option<&ControlPlane>,
+        client: Client,
+        operator: Operator,
+    ) -> Self {
+        let kubectl = cluster.map(|c| (c.kubectl(), c.kubeconfig().to_owned()));
         let core = sandbox.core.clone();
         let told = core.journal.last();
         let names = Names::of(sandbox);
@@ -120,9 +126,7 @@ impl Live {
     /// What kubectl shows of all three kinds, as people see it.
     pub async fn table(&self) -> anyhow::Result<()> {
         const SHOWN: [&str; 4] = ["get", "idf,scim,psb", "-n", "identity"];
-        let Some((program, kubeconfig)) = self.kubectl.as_ref().filter(|_| !self.screen.is_silent()) else {
-            return Ok(());
-        };
+        let Some((program, kubeconfig)) = &self.kubectl else { return Ok(()) };
         let mut command = tokio::process::Command::new(program);
         let output =
             command.args(SHOWN).env("KUBECONFIG", kubeconfig).output().await.context("run kubectl")?;
