@@ -12,6 +12,7 @@ mod marks;
 mod outcome;
 pub mod permission_set_binding;
 mod related;
+mod remarks;
 mod runner;
 pub mod scim_connection;
 mod secrets;

@@ -20,7 +20,7 @@ use super::related::{Change, Changes, Related};
 use super::stores::{Lane, Stores};
 use super::wake::key;
 use super::writes::{self, conditions_of_a_first_visit};
-use super::{Cleanup, Managed, Next, Notice, Outcome, Reconciler};
+use super::{Cleanup, Managed, Next, Notice, Outcome, Reconciler, remarks};
 use crate::api::annotations;
 use crate::problem::{Class, Problem};
 use crate::status::condition;
@@ -294,8 +294,9 @@ where
         &self,
         api: &Api<Guarded<R::Kind>>,
         object: &R::Kind,
-        outcome: Outcome<Status<R>>,
+        mut outcome: Outcome<Status<R>>,
     ) -> Result<Option<Pass>, Problem> {
+        remarks::add(object, &mut outcome);
         if writes::differs(object, &outcome.status) {
             if writes::write_status(api, object, &outcome.status).await?.is_none() {
                 return Ok(None);

@@ -1,7 +1,5 @@
 //! What the cluster says: the federation, the Secret, and who else claims the application.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
@@ -100,24 +98,16 @@ pub fn observer(own: Mode, federation: Option<&IdentityFederation>, operator: Mo
     }
 }
 
-/// Nobody else claims the application: an application has one job.
+/// The application is this connection's to provision: an application has one job, and of several connections one drives it.
 ///
 /// # Errors
-/// `ClaimedTwice` naming the others; API server trouble.
-pub async fn sole_claim(context: &Context, namespace: &str, object: &ScimConnection) -> Result<(), Problem> {
+/// `ClaimedTwice` naming the other; API server trouble.
+pub async fn first_claim(context: &Context, namespace: &str, object: &ScimConnection) -> Result<(), Problem> {
     let rivals = rivals(context, namespace, object).await?;
-    if rivals.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "IdentityFederation {} has several ScimConnections, and nothing is done for any of them: delete this one or {}",
-        object.spec.federation_ref.name,
-        rivals.join(", ")
-    );
-    Err(Problem::new(Class::Blocked, Reason::ClaimedTwice, message))
+    before(object, &rivals).map_or(Ok(()), |other| Err(claimed_twice(object, other)))
 }
 
-/// Other connections of the same federation that are not being deleted, sorted.
+/// Other connections of the same federation.
 ///
 /// # Errors
 /// API server trouble.
@@ -125,20 +115,36 @@ pub async fn rivals(
     context: &Context,
     namespace: &str,
     object: &ScimConnection,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<ScimConnection>, Problem> {
     let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
-    let own = object.name_any();
-    let others: BTreeSet<String> = api
-        .list(&ListParams::default())
-        .await?
-        .into_iter()
-        .filter(|o| {
-            o.spec.federation_ref == object.spec.federation_ref && o.metadata.deletion_timestamp.is_none()
-        })
-        .map(|o| o.name_any())
-        .filter(|name| *name != own)
-        .collect();
-    Ok(others.into_iter().collect())
+    let mut others = api.list(&ListParams::default()).await?.items;
+    others.retain(|o| o.spec.federation_ref == object.spec.federation_ref && o.name_any() != object.name_any());
+    Ok(others)
+}
+
+/// The connection that goes before this one, if one does: the one that has the job or began to make it, else whichever
+/// was made first. One that is being deleted has it until it is gone.
+fn before<'a>(object: &ScimConnection, rivals: &'a [ScimConnection]) -> Option<&'a ScimConnection> {
+    let rank = |c: &ScimConnection| {
+        let has_job =
+            c.status.as_ref().is_some_and(|s| s.job_id.is_some() || s.pending_job_since.is_some());
+        (!has_job, c.creation_timestamp().map(|t| t.0), c.name_any())
+    };
+    rivals.iter().min_by_key(|c| rank(c)).filter(|c| rank(c) < rank(object))
+}
+
+fn claimed_twice(object: &ScimConnection, other: &ScimConnection) -> Problem {
+    let (federation, other_name) = (&object.spec.federation_ref.name, other.name_any());
+    let message = if other.metadata.deletion_timestamp.is_some() {
+        format!(
+            "ScimConnection {other_name} provisions for IdentityFederation {federation} and is being deleted: this one goes on when that is gone; until then nothing is done for it"
+        )
+    } else {
+        format!(
+            "ScimConnection {other_name} provisions for IdentityFederation {federation}, and works on; nothing is done for this one: delete it. Or delete {other_name}: this one takes the synchronization job over when that is gone"
+        )
+    };
+    Problem::new(Class::Blocked, Reason::ClaimedTwice, message)
 }
 
 /// What the Secret holds.
@@ -238,6 +244,34 @@ mod tests {
         assert_eq!(read.credentials.token.expose(), "token");
         assert_eq!(read.issued_at, None);
         assert_eq!(read.written.unwrap().to_string(), "2026-02-01T00:00:00Z");
+    }
+
+    #[test]
+    fn one_of_several_connections_drives_the_job_and_all_agree_which() {
+        let connection = |name: &str, second: u32, job: Option<&str>| -> ScimConnection {
+            let made = format!("2026-01-01T00:00:{second:02}Z");
+            serde_json::from_value(json!({
+                "apiVersion": "causeway.dev/v1alpha1", "kind": "ScimConnection",
+                "metadata": {"name": name, "namespace": "identity", "creationTimestamp": made},
+                "spec": {"federationRef": {"name": "acme"}, "secretRef": {"name": "aws-scim"}},
+                "status": {"jobId": job}}))
+            .unwrap()
+        };
+        for (all, first) in [
+            (vec![connection("z", 1, None), connection("a", 2, None)], "z"),
+            (vec![connection("z", 1, None), connection("a", 1, None)], "a"),
+            (vec![connection("z", 1, None), connection("a", 2, Some("job")), connection("b", 3, None)], "a"),
+        ] {
+            for own in &all {
+                let rivals: Vec<_> = all.iter().filter(|c| c.name_any() != own.name_any()).cloned().collect();
+                let other = before(own, &rivals).map(|c| c.name_any());
+                assert_eq!(other, (own.name_any() != first).then(|| first.to_owned()), "{}", own.name_any());
+            }
+        }
+        let (own, mut other) = (connection("b", 2, None), connection("a", 1, None));
+        assert!(claimed_twice(&own, &other).message.contains("ScimConnection a provisions"));
+        other.metadata.deletion_timestamp = own.metadata.creation_timestamp.clone();
+        assert!(claimed_twice(&own, &other).message.contains("goes on when that is gone"));
     }
 
     #[test]
