@@ -65,8 +65,8 @@ impl Related for PermissionSetBinding {
         wake_if_deleting(stores, namespace, &reference.name);
         if gone {
             let set = &self.spec.permission_set.name;
-            let rivals =
-                known(&stores.bindings).filter(|b| b.spec.permission_set.name == *set && b.uid() != self.uid());
+            let rivals = known(&stores.bindings)
+                .filter(|b| b.spec.permission_set.name == *set && b.uid() != self.uid());
             for rival in rivals {
                 wake(&stores.bindings, &rival.namespace().unwrap_or_default(), &rival.name_any());
             }

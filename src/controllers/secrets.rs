@@ -46,7 +46,13 @@ pub fn missing(namespace: &str, name: &str, keys: &[&str]) -> Problem {
 
 /// The problem with a Secret that lacks these keys, or has nothing (or no text) under them. `field`: where the spec says
 /// which key it is.
-pub fn without(namespace: &str, name: &str, secret: &Secret, lacking: &[&str], field: Option<&str>) -> Problem {
+pub fn without(
+    namespace: &str,
+    name: &str,
+    secret: &Secret,
+    lacking: &[&str],
+    field: Option<&str>,
+) -> Problem {
     let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
     let absent: Vec<&str> = lacking.iter().copied().filter(|key| value(key).is_none()).collect();
     let what = match (absent.as_slice(), lacking) {
@@ -120,7 +126,8 @@ mod tests {
             (json!({"clientSecret": "//4="}), "no text under the key clientSecret"),
         ] {
             let secret: Secret = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
-            let problem = without("identity", "entra", &secret, &["clientSecret"], Some("spec.x.secretRef.key"));
+            let problem =
+                without("identity", "entra", &secret, &["clientSecret"], Some("spec.x.secretRef.key"));
             let other = words.contains("Client-Secret");
             let or = "or set spec.x.secretRef.key to the key that is meant (it has Client-Secret, other)";
             assert_eq!(problem.message.contains(or), other, "{}", problem.message);
@@ -140,14 +147,21 @@ mod tests {
     fn all_keys_that_a_secret_lacks_are_named_at_once() {
         let keys = ["accessKeyId", "secretAccessKey"];
         for (data, lacking, what) in [
-            (json!({"id": "eA=="}), &keys[..], "has no key accessKeyId and no key secretAccessKey (it has id)"),
+            (
+                json!({"id": "eA=="}),
+                &keys[..],
+                "has no key accessKeyId and no key secretAccessKey (it has id)",
+            ),
             (json!({"accessKeyId": ""}), &keys[..], "nothing under the key accessKeyId and nothing under"),
             (json!({"accessKeyId": "eA=="}), &keys[1..], "has no key secretAccessKey (it has accessKeyId)"),
         ] {
             let secret: Secret = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
             let message = without("identity", "aws", &secret, lacking, None).message;
             assert!(message.contains(what) && !message.contains("or set"), "{message}");
-            assert!(lacking.iter().all(|key| message.contains(&format!("\"{key}\":\"<value>\""))), "{message}");
+            assert!(
+                lacking.iter().all(|key| message.contains(&format!("\"{key}\":\"<value>\""))),
+                "{message}"
+            );
         }
     }
 

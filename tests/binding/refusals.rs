@@ -53,7 +53,9 @@ fn of_two_bindings_that_claim_one_set_the_first_works_on_and_the_other_takes_ove
         let status = twin.pass(&operator, "a-newcomer").await.unwrap().status;
         assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
         let told = said(&status, "Ready").2;
-        assert!(told.contains("PermissionSetBinding one, which works on") && told.contains("delete this one"));
+        assert!(
+            told.contains("PermissionSetBinding one, which works on") && told.contains("delete this one")
+        );
         assert_eq!(status.permission_set_arn, None);
         let status = twin.settle(&operator, "one").await.unwrap();
         assert_eq!(ready(&status).0, "True", "{status:#?}");
@@ -248,7 +250,11 @@ fn principals_that_are_missing_say_why() {
         let status = twin.until(&operator, "readers", bound).await.unwrap();
         assert_eq!(ready(&status), ("False".into(), "NotInEntra".into()), "{status:#?}");
         let (verdict, reason, message) = said(&status, "AssignmentsReady");
-        assert_eq!((verdict.as_str(), reason.as_str()), ("False", "NotInEntra"), "not all that is asked for is there");
+        assert_eq!(
+            (verdict.as_str(), reason.as_str()),
+            ("False", "NotInEntra"),
+            "not all that is asked for is there"
+        );
         assert!(message.contains("assignments exist; the others wait for their principals"), "{message}");
         let why: Vec<(&str, &str)> =
             status.waiting.iter().map(|w| (w.principal.as_str(), w.reason.as_str())).collect();

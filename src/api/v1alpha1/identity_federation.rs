@@ -219,7 +219,10 @@ pub struct Aws {
 pub struct IdentityCenter {
     /// The instance. Absent: discovered when there is exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^arn:aws[a-z-]*:sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^arn:aws[a-z-]*:sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}$")
+    )]
     #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}$')").message("instanceArn is the ARN of the instance, like arn:aws:sso:::instance/ssoins-1111222233334444: see IAM Identity Center > Settings"))]
     pub instance_arn: Option<String>,
     /// The service provider metadata that AWS's console offers for download.

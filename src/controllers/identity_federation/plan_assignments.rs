@@ -259,7 +259,10 @@ fn complaints(principals: &[WantedPrincipal]) -> Option<Finding> {
             Part::Assignments,
             Class::Blocked,
             Reason::PrincipalNotFound,
-            format!("in spec.entra.application.assignments: {}; nobody loses access by this", wrong_ones(&wrong)),
+            format!(
+                "in spec.entra.application.assignments: {}; nobody loses access by this",
+                wrong_ones(&wrong)
+            ),
         )
     })
 }

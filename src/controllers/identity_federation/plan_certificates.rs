@@ -89,7 +89,10 @@ pub fn plan(
                     "the active signing certificate {}; import its successor {} in AWS and acknowledge it \
                      (see status.handoff){remark}",
                     if is_asked {
-                        format!("is to be replaced, as the annotation {} asks", annotations::ROTATE_CERTIFICATE)
+                        format!(
+                            "is to be replaced, as the annotation {} asks",
+                            annotations::ROTATE_CERTIFICATE
+                        )
                     } else {
                         format!("ends at {}", active.not_after)
                     },

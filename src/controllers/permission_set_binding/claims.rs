@@ -310,7 +310,10 @@ mod tests {
         assert_eq!((stays.class, gone.class, twin.class), (Class::Guarded, Class::Blocked, Class::Guarded));
         for (problem, words) in [
             (&stays, "choose another name, or delete that owner's binding first; it is looked at every 30 s"),
-            (&gone, "untag-resource --instance-arn arn:i --resource-arn arn:set --tag-keys causeway.dev/owner"),
+            (
+                &gone,
+                "untag-resource --instance-arn arn:i --resource-arn arn:set --tag-keys causeway.dev/owner",
+            ),
             (&gone, "does not exist any more. If it was deleted a moment ago, wait"),
             (&twin, "--installation-id i"),
         ] {

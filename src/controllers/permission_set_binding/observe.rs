@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
 
+use super::claims::{Foreign, Rivals};
 use super::deadline::{By, Deadlines, in_time, late, read_in_time};
 use super::entra::Directory;
 use super::evidence;
-use super::claims::{Foreign, Rivals};
 use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
 use super::resolve::Resolved;
@@ -196,12 +196,8 @@ async fn read_set(
     let read = time.of(By::Set).meet(reading).await;
     let mut set = read.unwrap_or_else(|why| SetSide::closed(known, late("read the permission set", why)));
     if let (Some(owner), Some(state)) = (&set.foreign, &set.state) {
-        let foreign = Foreign {
-            instance_arn: &resolved.instance_arn,
-            arn: &state.set.arn,
-            name: &wanted.name,
-            owner,
-        };
+        let foreign =
+            Foreign { instance_arn: &resolved.instance_arn, arn: &state.set.arn, name: &wanted.name, owner };
         let every = context.settings.timing.poll.saturating_mul(WAITING_POLLS);
         let forsaken = foreign.is_forsaken(object, context).await.unwrap_or_default();
         set.problem = Some(foreign.told(&wanted.owner, forsaken, every));

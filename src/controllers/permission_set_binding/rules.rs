@@ -188,7 +188,9 @@ fn objection(rule: &BindingRule, asked: &Asked, places: &Places) -> Option<Strin
         let names: Vec<String> = boundaries.iter().map(boundary_name).collect();
         return Some(match content.boundary {
             Some(_) => not_in("the permissions boundary", "permissionsBoundaries", Some(&names)),
-            None => format!("it asks for one of its permissionsBoundaries ({}), and there is none", shown(&names)),
+            None => {
+                format!("it asks for one of its permissionsBoundaries ({}), and there is none", shown(&names))
+            }
         });
     }
     if rule.groups.is_none() && rule.users.is_none() {

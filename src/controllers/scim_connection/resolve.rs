@@ -118,7 +118,8 @@ pub async fn rivals(
 ) -> Result<Vec<ScimConnection>, Problem> {
     let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
     let mut others = api.list(&ListParams::default()).await?.items;
-    others.retain(|o| o.spec.federation_ref == object.spec.federation_ref && o.name_any() != object.name_any());
+    others
+        .retain(|o| o.spec.federation_ref == object.spec.federation_ref && o.name_any() != object.name_any());
     Ok(others)
 }
 
@@ -126,8 +127,7 @@ pub async fn rivals(
 /// was made first. One that is being deleted has it until it is gone.
 fn before<'a>(object: &ScimConnection, rivals: &'a [ScimConnection]) -> Option<&'a ScimConnection> {
     let rank = |c: &ScimConnection| {
-        let has_job =
-            c.status.as_ref().is_some_and(|s| s.job_id.is_some() || s.pending_job_since.is_some());
+        let has_job = c.status.as_ref().is_some_and(|s| s.job_id.is_some() || s.pending_job_since.is_some());
         (!has_job, c.creation_timestamp().map(|t| t.0), c.name_any())
     };
     rivals.iter().min_by_key(|c| rank(c)).filter(|c| rank(c) < rank(object))
