@@ -9,6 +9,7 @@ pub mod controllers;
 pub mod engine;
 pub mod health;
 pub mod leader;
+pub mod line;
 pub mod observers;
 pub mod plan;
 pub mod problem;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// A try after a throttle is under way for a moment only: so long it still counts as waiting.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// When AWS last asked an identity to slow down. Clones share it.
+/// When AWS last asked an identity to slow down, or the budget of its calls had it wait. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Slowed(Arc<Mutex<Option<Instant>>>);
 

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 
 use super::access::Clouds;
+use super::stores::Stores;
 use super::{Managed, secrets};
 use crate::clients::CallObserver;
 use crate::clock::Clock;
@@ -42,6 +43,7 @@ pub struct Context {
     /// What is shared by everything that works on one Identity Center instance.
     pub engine: Engine,
     own_writes: OwnWrites,
+    stores: OnceLock<Stores>,
 }
 
 impl Context {
@@ -56,7 +58,27 @@ impl Context {
         metrics: Arc<Metrics>,
     ) -> Self {
         let engine = Engine::new(&settings, clock.clone());
-        Self { kube, settings, clock, clouds, observer, metrics, engine, own_writes: OwnWrites::default() }
+        Self {
+            kube,
+            settings,
+            clock,
+            clouds,
+            observer,
+            metrics,
+            engine,
+            own_writes: OwnWrites::default(),
+            stores: OnceLock::new(),
+        }
+    }
+
+    /// What the watches tell is at hand from now on.
+    pub fn knows(&self, stores: &Stores) {
+        self.stores.get_or_init(|| stores.clone());
+    }
+
+    /// What the watches told, where somebody watches. It may be a moment behind the API server.
+    pub(super) fn stores(&self) -> Option<&Stores> {
+        self.stores.get()
     }
 
     /// The owner mark of a resource: `<installationId>/<namespace>/<name>`.

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -143,4 +143,8 @@ pub trait Reconciler: Send + Sync + 'static {
         object: &Self::Kind,
         context: &Context,
     ) -> Cleanup<<Self::Kind as Managed>::Status>;
+
+    /// The object is gone, whether it was cleaned up or let go: nothing of it is remembered any longer. `last`: as it was
+    /// seen last, if that could be read.
+    fn forget(&self, _gone: &ObjectMeta, _last: Option<&Self::Kind>, _context: &Context) {}
 }

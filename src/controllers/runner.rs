@@ -1,5 +1,6 @@
 //! Runs the reconciler of one kind: watches, finalizer, deadlines, status, Events, metrics, backoff.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,16 @@ use super::wake::key;
 use super::writes::{self, conditions_of_a_first_visit};
 use super::{Cleanup, Managed, Next, Notice, Outcome, Reconciler, remarks};
 use crate::api::annotations;
+use crate::line::{Line, Place, Urgency};
 use crate::problem::{Class, Problem};
-use crate::status::condition;
+use crate::status::{condition, is_true};
 
 type Guarded<K> = DeserializeGuard<K>;
 type ControllerError = controller::Error<Failed, watcher::Error>;
 type Status<R> = <<R as Reconciler>::Kind as Managed>::Status;
+
+/// So many resources that wait for their turn are told so at the same time.
+const VISITS: usize = 4;
 
 /// Runs one reconciler over all watched objects of its kind.
 pub struct Runner<R: Reconciler> {
@@ -36,7 +41,11 @@ pub struct Runner<R: Reconciler> {
     stores: Stores,
     recorder: Recorder,
     attempts: Attempts,
-    permits: Semaphore,
+    /// Who runs a pass, and who waits for that.
+    line: Line,
+    /// First visits at the same time: they make a few calls to the API server and none to a cloud.
+    visits: Semaphore,
+    stop: CancellationToken,
 }
 
 /// How one pass ended.
@@ -65,24 +74,28 @@ where
             controller: "causeway".to_owned(),
             instance: Some(context.settings.leader.identity.chars().take(128).collect()),
         };
+        context.knows(&stores);
         Self {
             reconciler,
             stores,
             recorder: Recorder::new(context.kube.clone(), reporter),
             attempts: Attempts::default(),
-            permits: Semaphore::new(usize::from(context.settings.concurrency)),
+            line: Line::new(usize::from(context.settings.concurrency)),
+            visits: Semaphore::new(VISITS),
+            stop: CancellationToken::new(),
             context,
         }
     }
 
     /// Watches and reconciles until `stop`, and then until what runs has ended.
     pub async fn run(
-        self,
+        mut self,
         lanes: Vec<Lane<R::Kind>>,
         writers: Vec<Writer<Guarded<R::Kind>>>,
         watches: Client,
         stop: CancellationToken,
     ) {
+        self.stop = stop.clone();
         let runner = Arc::new(self);
         let lanes = lanes
             .into_iter()
@@ -107,16 +120,18 @@ where
         let main = watcher(objects, watcher::Config::default().any_semantic())
             .default_backoff()
             .modify(|object| object.managed_fields_mut().clear())
-            .inspect_ok(move |event| runner.wake_related(changes.of(event)))
             .reflect(writer)
             .inspect_ok(move |event| {
+                // Whoever is woken finds it in the store.
+                runner.wake_related(changes.of(event));
                 if matches!(event, watcher::Event::InitDone) {
                     filled.send_replace(true);
                 }
             })
             .applied_objects()
             .predicate_filter(wake_on, PredicateConfig::default());
-        let config = controller::Config::default().concurrency(self.context.settings.concurrency);
+        // Without a bound of its own: who waits in the controller's queue is told nothing, and is served in any order.
+        let config = controller::Config::default();
         Controller::for_stream(main, lane.store.clone())
             .reconcile_on(lane.wakes.stream::<R::Kind>())
             .with_config(config)
@@ -140,15 +155,57 @@ where
             None => return,
         };
         if let Ok(object) = &object.0 {
+            let urgency = urgency(object);
+            if urgency > Urgency::Settled {
+                let (namespace, name) = key(object);
+                self.line.hurry(&namespace, &name, urgency);
+            }
             object.wake_related(gone, &self.stores);
         }
+    }
+
+    /// Waits until it is the resource's turn; none when the operator stops before. One that nobody has looked at says
+    /// so meanwhile.
+    async fn turn(&self, api: &Api<Guarded<R::Kind>>, seen: &Guarded<R::Kind>) -> Option<Place> {
+        if let Some(place) = self.line.try_enter() {
+            return Some(place);
+        }
+        let (namespace, name) = key(seen);
+        let urgency = seen.0.as_ref().map_or(Urgency::Settled, urgency);
+        let mut turn = pin!(self.line.enter(urgency, Some((namespace, name.clone()))));
+        if seen.0.as_ref().is_ok_and(|object| !is_visited(object)) {
+            tokio::select! {
+                biased;
+                place = &mut turn => return Some(place),
+                () = self.stop.cancelled() => return None,
+                _permit = self.visits.acquire() => {
+                    if let Err(problem) = self.visit(api, &name).await {
+                        problem.log();
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            place = turn => Some(place),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// Holds a resource that has to wait, and lets it say so.
+    async fn visit(&self, api: &Api<Guarded<R::Kind>>, name: &str) -> Result<(), Problem> {
+        let Some(DeserializeGuard(Ok(object))) = api.get_opt(name).await? else { return Ok(()) };
+        if object.meta().deletion_timestamp.is_none() {
+            self.prepared(api, object).await?;
+        }
+        Ok(())
     }
 
     async fn reconcile(&self, seen: &Guarded<R::Kind>) -> Result<Action, Failed> {
         // What happens to another kind from now on is an event that wakes; what was before is in what is read now.
         self.stores.filled().await;
-        let _permit = self.permits.acquire().await;
         let (namespace, name) = key(seen);
+        let api = Api::namespaced(self.context.kube.clone(), &namespace);
+        let Some(_place) = self.turn(&api, seen).await else { return Ok(Action::await_change()) };
         let kind = R::Kind::KIND;
         let span = tracing::info_span!(
             "reconcile",
@@ -159,11 +216,12 @@ where
             trace = %uuid::Uuid::new_v4().simple(),
         );
         let start = Instant::now();
-        let api = Api::namespaced(self.context.kube.clone(), &namespace);
-        let pass = self.pass(&api, &namespace, &name).instrument(span).await;
+        // Many wait for their turn: each should not take the room of a whole pass meanwhile.
+        let pass = Box::pin(self.pass(&api, &namespace, &name).instrument(span)).await;
         let (class, next, retry_after) = match &pass {
             Ok(None) => {
                 self.attempts.forget(&namespace, &name);
+                self.reconciler.forget(seen.meta(), seen.0.as_ref().ok(), &self.context);
                 return Ok(Action::await_change());
             }
             Ok(Some(pass)) => (pass.class, pass.next, pass.retry_after),
@@ -222,11 +280,11 @@ where
         }
         let Some(object) = self.prepared(api, object).await? else { return Ok(None) };
         let limit = self.context.settings.timing.reconcile;
-        let outcome =
-            match tokio::time::timeout(limit, self.reconciler.reconcile(&object, &self.context)).await {
-                Ok(outcome) => outcome,
-                Err(_) => self.too_slow(&object, namespace, name),
-            };
+        let reconcile = urgency(&object).scope(self.reconciler.reconcile(&object, &self.context));
+        let outcome = match tokio::time::timeout(limit, reconcile).await {
+            Ok(outcome) => outcome,
+            Err(_) => self.too_slow(&object, namespace, name),
+        };
         self.settle(api, &object, outcome).await
     }
 
@@ -242,8 +300,7 @@ where
                 None => return Ok(None),
             }
         }
-        let visited = object.status().is_some_and(|s| condition(R::Kind::conditions(s), "Ready").is_some());
-        if visited {
+        if is_visited(&object) {
             return Ok(Some(object));
         }
         let mut status = object.status().cloned().unwrap_or_default();
@@ -262,7 +319,8 @@ where
         name: &str,
     ) -> Result<Option<Pass>, Problem> {
         let limit = self.context.settings.timing.reconcile;
-        let cleanup = tokio::time::timeout(limit, self.reconciler.cleanup(object, &self.context)).await;
+        let cleanup = urgency(object).scope(self.reconciler.cleanup(object, &self.context));
+        let cleanup = tokio::time::timeout(limit, cleanup).await;
         let outcome = match cleanup {
             Ok(Cleanup::Done) => {
                 writes::release(api, object.meta()).await?;
@@ -296,6 +354,10 @@ where
         object: &R::Kind,
         mut outcome: Outcome<Status<R>>,
     ) -> Result<Option<Pass>, Problem> {
+        if outcome.class == Some(Class::Throttled) {
+            let (rate, now) = (self.context.settings.limits.sso_admin_per_second, self.context.clock.now());
+            outcome.status = writes::waits_for_its_turn(object, outcome.status, rate, now);
+        }
         remarks::add(object, &mut outcome);
         if writes::differs(object, &outcome.status) {
             if writes::write_status(api, object, &outcome.status).await?.is_none() {
@@ -314,6 +376,21 @@ where
         writes::publish(&self.recorder, object, &outcome.notices).await;
         Ok(Some(Pass { class: outcome.class, next: outcome.next, retry_after: outcome.retry_after }))
     }
+}
+
+/// Whether a resource says anything about itself.
+fn is_visited<K: Managed>(object: &K) -> bool {
+    object.status().is_some_and(|s| condition(K::conditions(s), "Ready").is_some())
+}
+
+/// How much it matters that a resource is looked at soon.
+fn urgency<K: Managed>(object: &K) -> Urgency {
+    let seen = object.status().and_then(K::observed_generation);
+    if object.meta().deletion_timestamp.is_some() || seen.is_none() || seen != object.meta().generation {
+        return Urgency::New;
+    }
+    let moves = object.status().is_some_and(|s| is_true(K::conditions(s), "Reconciling"));
+    if moves { Urgency::Moving } else { Urgency::Settled }
 }
 
 /// What the controller's stream has to say about a pass, or about itself.

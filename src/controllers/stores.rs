@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, Store, store::Writer};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use tokio::sync::watch;
 
 use super::Managed;
@@ -156,6 +156,15 @@ impl<K> std::ops::Deref for Known<K> {
 /// All readable resources of a kind.
 pub(super) fn known<K: Managed>(lanes: &[Lane<K>]) -> impl Iterator<Item = Known<K>> {
     lanes.iter().flat_map(|lane| lane.store.state()).filter(|object| object.0.is_ok()).map(Known)
+}
+
+/// Everything of a kind that is watched in one namespace, or everywhere, readable or not.
+pub(super) fn watched<K: Managed>(
+    lanes: &[Lane<K>],
+    namespace: Option<&str>,
+) -> Vec<Arc<DeserializeGuard<K>>> {
+    let all = lanes.iter().flat_map(|lane| lane.store.state());
+    all.filter(|object| namespace.is_none() || object.meta().namespace.as_deref() == namespace).collect()
 }
 
 /// Has an object looked at again.

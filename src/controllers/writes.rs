@@ -140,21 +140,53 @@ pub(super) fn too_slow<K: Managed>(
     failures: u32,
     now: jiff::Timestamp,
 ) -> K::Status {
-    let mut status = object.status().cloned().unwrap_or_default();
-    let old = K::conditions(&status).to_vec();
+    let status = object.status().cloned().unwrap_or_default();
     let generation = object.meta().generation.unwrap_or_default();
     let message = format!("the clouds took longer than {} s to answer; trying again", limit.as_secs());
     let mut set = ConditionSet::new(generation, now);
     set.set("Reconciling", Verdict::True, Reason::ProgressingWithRetry, &message);
-    if failures >= SLOW_PASSES || condition(&old, "Ready").is_none() {
+    if failures >= SLOW_PASSES || condition(K::conditions(&status), "Ready").is_none() {
         set.set("Ready", Verdict::Unknown, Reason::CloudUnavailable, &message);
     }
+    // This generation was not really processed.
+    let seen = K::observed_generation(&status);
+    with::<K>(set, status, seen)
+}
+
+/// The status after a pass that only had to wait for its turn with a cloud. Who has been told nothing yet about what is
+/// asked for now is told that; what was said before holds, of the generation that it was said of.
+pub(super) fn waits_for_its_turn<K: Managed>(
+    object: &K,
+    mut status: K::Status,
+    rate: u32,
+    now: jiff::Timestamp,
+) -> K::Status {
+    let (generation, seen) = (object.meta().generation.unwrap_or_default(), K::observed_generation(&status));
+    if seen == Some(generation) {
+        return status;
+    }
+    let message = format!(
+        "waits for its turn: the clouds take so many calls a second and no more (AWS {rate} from this operator), and other resources are being read"
+    );
+    let mut set = ConditionSet::new(generation, now);
+    set.set("Reconciling", Verdict::True, Reason::Progressing, &message);
+    if seen.is_none() {
+        set.set("Ready", Verdict::Unknown, Reason::Progressing, &message);
+    }
+    // Whether only a person can mend what is asked for now, nobody knows yet.
+    let mut known = K::conditions(&status).to_vec();
+    known.retain(|c| c.type_ != "Stalled");
+    K::set_conditions(&mut status, seen, known);
+    with::<K>(set, status, seen)
+}
+
+/// A status with these conditions in place of those of the same type.
+fn with<K: Managed>(set: ConditionSet, mut status: K::Status, seen: Option<i64>) -> K::Status {
+    let old = K::conditions(&status).to_vec();
     let mut conditions = set.finish(&old);
     let said: Vec<_> = conditions.iter().map(|c| c.type_.clone()).collect();
     conditions.extend(old.into_iter().filter(|c| !said.contains(&c.type_)));
     conditions.sort_by(|a, b| (a.type_ != "Ready", &a.type_).cmp(&(b.type_ != "Ready", &b.type_)));
-    // This generation was not really processed.
-    let seen = object.status().and_then(K::observed_generation);
     K::set_conditions(&mut status, seen, conditions);
     status
 }
@@ -185,7 +217,7 @@ fn bounded(note: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::v1alpha1::ScimConnection;
+    use crate::api::v1alpha1::{ScimConnection, ScimConnectionStatus};
 
     fn connection(ready: Option<&str>) -> ScimConnection {
         let conditions: Vec<_> = ready
@@ -222,6 +254,44 @@ mod tests {
     fn a_slow_first_pass_is_no_verdict() {
         let status = too_slow(&connection(None), Duration::from_secs(1), 1, jiff::Timestamp::UNIX_EPOCH);
         assert_eq!(condition(&status.conditions, "Ready").unwrap().status, "Unknown");
+    }
+
+    #[test]
+    fn who_only_waits_for_its_turn_says_so_once_and_keeps_what_is_known() {
+        let (first, later) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::MAX);
+        let told = |object: &ScimConnection, now| {
+            waits_for_its_turn(object, object.status.clone().unwrap_or_default(), 8, now)
+        };
+        let kinds = |object: &ScimConnection| -> Vec<(String, String)> {
+            let conditions = &object.status.as_ref().unwrap().conditions;
+            conditions.iter().map(|c| (c.type_.clone(), c.status.clone())).collect()
+        };
+        let pair = |kind: &str, status: &str| (kind.to_owned(), status.to_owned());
+
+        let mut new = connection(None);
+        new.status = None;
+        new.status = Some(told(&new, first));
+        assert_eq!(kinds(&new), [pair("Ready", "Unknown"), pair("Reconciling", "True")]);
+        assert_eq!(new.status.as_ref().unwrap().observed_generation, None);
+        assert!(!differs(&new, &told(&new, later)), "once");
+
+        // Its first visit has left conditions, and so does its first turn.
+        let visited = conditions_of_a_first_visit(2, first);
+        new.status = Some(ScimConnectionStatus { conditions: visited, ..Default::default() });
+        let status = told(&new, later);
+        assert!(condition(&status.conditions, "Ready").unwrap().message.starts_with("waits for its turn"));
+
+        let mut changed = connection(Some("True"));
+        changed.status = Some(told(&changed, first));
+        let told_of = [pair("Ready", "True"), pair("Reconciling", "True"), pair("TokenFresh", "True")];
+        assert_eq!(kinds(&changed), told_of);
+        let status = changed.status.clone().unwrap();
+        assert_eq!(status.observed_generation, Some(1), "the generation that this is said of");
+        assert!(!differs(&changed, &told(&changed, later)));
+
+        changed.metadata.generation = Some(1);
+        changed.status = connection(Some("True")).status;
+        assert_eq!(Some(told(&changed, first)), changed.status, "it is as it was");
     }
 
     #[test]

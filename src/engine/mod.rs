@@ -6,10 +6,12 @@
 mod assignments;
 mod instance;
 pub mod patience;
+mod people;
 mod places;
 pub mod plan_assignments;
 pub mod plan_set;
 pub mod policy;
+mod readings;
 mod sets;
 mod strangers;
 mod survey;
@@ -67,6 +69,15 @@ impl Engine {
         let count = failures.entry(owner.to_owned()).or_default();
         *count = count.saturating_add(1);
         *count <= BORNE
+    }
+
+    /// A binding is gone, by its owner mark, and perhaps the permission set that it had: nothing of them is remembered.
+    pub fn forget(&self, owner: &str, set_arn: Option<&str>) {
+        locked(&self.failures).remove(owner);
+        let instances: Vec<Arc<Shared>> = locked(&self.instances).values().cloned().collect();
+        for shared in instances {
+            shared.forget(owner, set_arn);
+        }
     }
 
     /// One instance, seen through one identity.

@@ -75,6 +75,11 @@ impl Patience {
         self.waits.retain(|_, (noted, _)| !older(*noted, FORGOTTEN, now));
     }
 
+    /// A binding is gone.
+    pub fn forget(&mut self, owner: &str) {
+        self.waits.remove(owner);
+    }
+
     /// The accounts of a binding whose removals have waited long enough.
     #[must_use]
     pub fn overdue(&self, owner: &str, bounds: Bounds, now: Timestamp) -> BTreeSet<String> {

@@ -15,6 +15,7 @@ use causeway::cluster;
 use causeway::controllers::context::Context;
 use causeway::controllers::permission_set_binding::PermissionSetBindingReconciler;
 use causeway::controllers::{Cleanup, Clouds, Next, Outcome, Reconciler as _};
+use causeway::problem::Class;
 use causeway::settings::Settings;
 use causeway::status::condition;
 use causeway::telemetry::Metrics;
@@ -276,8 +277,26 @@ impl Twin {
         self.bindings().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// One pass over one binding; none when it is gone.
+    /// One pass over one binding; none when it is gone. A pass that AWS asked to slow down is one half of a pass: the other
+    /// half follows, and what both told is told.
     pub async fn pass(&self, operator: &Operator, name: &str) -> Option<Outcome<PermissionSetBindingStatus>> {
+        let mut told = Vec::new();
+        for _ in 0..400 {
+            let mut outcome = self.single_pass(operator, name).await?;
+            told.append(&mut outcome.notices);
+            if outcome.class != Some(Class::Throttled) {
+                return Some(Outcome { notices: told, ..outcome });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nothing but throttles");
+    }
+
+    async fn single_pass(
+        &self,
+        operator: &Operator,
+        name: &str,
+    ) -> Option<Outcome<PermissionSetBindingStatus>> {
         let object = self.bindings().get_opt(name).await.unwrap()?;
         let reconciler = PermissionSetBindingReconciler;
         let outcome = if object.metadata.deletion_timestamp.is_some() {
@@ -328,7 +347,7 @@ impl Twin {
     ) -> Option<PermissionSetBindingStatus> {
         let mut last = None;
         for _ in 0..400 {
-            let outcome = self.pass(operator, name).await?;
+            let outcome = self.single_pass(operator, name).await?;
             if enough(&outcome) {
                 return Some(outcome.status);
             }

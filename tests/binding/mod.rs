@@ -8,6 +8,7 @@ mod life;
 mod lost;
 mod modes;
 mod policies;
+mod progress;
 mod refusals;
 mod stated;
 mod strays;

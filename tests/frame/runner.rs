@@ -286,3 +286,66 @@ fn a_defect_in_a_pass_ends_the_operator() {
         assert!(matches!(ended, Err(causeway::app::Error::Task(_))), "{ended:?}");
     });
 }
+
+#[test]
+fn who_waits_for_its_turn_is_held_and_says_so_and_does_not_hold_up_the_end() {
+    support::run(async {
+        let (client, ns) = support::namespace("frame-turn").await;
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = begun.clone();
+        let mut script = Scripted::new(|object| Outcome::settled(ready(&object)));
+        script.before = Box::new(move || _ = counted.fetch_add(1, Ordering::SeqCst));
+        script.takes = Duration::from_secs(3600);
+        let mut settings = settings(&ns);
+        settings.concurrency = 1;
+        settings.timing.reconcile = Duration::from_secs(3600);
+        settings.drain = Duration::from_millis(500);
+        let operator = Running::start(settings, script).await;
+        create_connection(&client, &ns, "slow").await;
+        wait_for("the slow pass", || begun.load(Ordering::SeqCst) == 1).await;
+        create_connection(&client, &ns, "waits").await;
+        let api = connections(&client, &ns);
+        until(&api, "waits", "held and told of", |object| {
+            object.is_some_and(|o| {
+                let conditions = o.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+                is_held(o)
+                    && condition(conditions, "Ready").is_some_and(|c| c.status == "Unknown")
+                    && causeway::status::is_true(conditions, "Reconciling")
+            })
+        })
+        .await;
+        assert_eq!(begun.load(Ordering::SeqCst), 1, "nobody has looked at it");
+        operator.stop().await.unwrap();
+        assert_eq!(begun.load(Ordering::SeqCst), 1, "who waits begins nothing when it is over");
+    });
+}
+
+#[test]
+fn a_resource_whose_passes_are_only_throttled_says_so_once() {
+    support::run(async {
+        let (client, ns) = support::namespace("frame-throttled").await;
+        let passes = Arc::new(AtomicUsize::new(0));
+        let counted = passes.clone();
+        let operator = Running::start(
+            settings(&ns),
+            Scripted::new(move |object| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let status = object.status.clone().unwrap_or_default();
+                Outcome { class: Some(Class::Throttled), ..Outcome::settled(status) }
+            }),
+        )
+        .await;
+        create_connection(&client, &ns, "late").await;
+        wait_for("three passes more", || passes.load(Ordering::SeqCst) >= 4).await;
+        let object = connections(&client, &ns).get("late").await.unwrap();
+        let status = object.status.as_ref().unwrap();
+        let said = condition(&status.conditions, "Ready").unwrap();
+        assert_eq!((said.status.as_str(), said.reason.as_str()), ("Unknown", "Progressing"));
+        assert!(said.message.starts_with("waits for its turn"), "{}", said.message);
+        assert_eq!(status.observed_generation, None);
+        let expected =
+            ["PATCH scimconnections", "PATCH scimconnections/status", "PATCH scimconnections/status"];
+        assert_eq!(operator.calls.writes(), expected, "the first visit, and once that it waits");
+        operator.stop().await.unwrap();
+    });
+}

@@ -15,7 +15,8 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::Instant;
 
 use crate::clients::http::{HttpOptions, HttpSetupError};
-use crate::clients::{Call, CallObserver, Service, due};
+use crate::clients::{Call, CallObserver, Service, Slowed, due};
+use crate::line::{Line, Urgency};
 
 /// Calls a second that one set of clients may make (contract aws 1.9). Zero: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,19 +41,51 @@ pub struct Budget(Arc<RwLock<Arc<Limiters>>>);
 
 #[derive(Debug)]
 struct Limiters {
-    sso_admin: Option<DefaultDirectRateLimiter>,
-    identity_store: Option<DefaultDirectRateLimiter>,
+    sso_admin: Option<Limited>,
+    identity_store: Option<Limited>,
+}
+
+/// So many calls a second, one after the other: the limiter alone would let through whoever asks at the right moment.
+#[derive(Debug)]
+struct Limited {
+    limiter: DefaultDirectRateLimiter,
+    line: Line,
+}
+
+impl Limited {
+    fn new(rate: NonZeroU32) -> Self {
+        Self { limiter: RateLimiter::direct(Quota::per_second(rate)), line: Line::new(1) }
+    }
+
+    async fn spend(&self, slowed: &Slowed) {
+        let waits = || {
+            due::waits();
+            slowed.note();
+        };
+        let _place = match self.line.try_enter() {
+            Some(place) => place,
+            None => {
+                waits();
+                self.line.enter(Urgency::here(), None).await
+            }
+        };
+        if self.limiter.check().is_err() {
+            waits();
+            self.limiter.until_ready().await;
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Watch {
     observer: Arc<dyn CallObserver>,
     budget: Budget,
+    slowed: Slowed,
 }
 
 impl Budget {
     fn new(rates: Rates) -> Self {
-        let limiter = |rate| NonZeroU32::new(rate).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
+        let limiter = |rate| NonZeroU32::new(rate).map(Limited::new);
         let limiters =
             Limiters { sso_admin: limiter(rates.sso_admin), identity_store: limiter(rates.identity_store) };
         Self(Arc::new(RwLock::new(Arc::new(limiters))))
@@ -68,18 +101,16 @@ impl Budget {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn spend(&self, service: Service) {
+    /// Takes one call from what may be made. Who has to wait is slowed down: others may wait for what it reads.
+    async fn spend(&self, service: Service, slowed: &Slowed) {
         let limiters = self.limiters();
         let limiter = match service {
             Service::SsoAdmin => &limiters.sso_admin,
             Service::IdentityStore => &limiters.identity_store,
             _ => &None,
         };
-        if let Some(limiter) = limiter
-            && limiter.check().is_err()
-        {
-            due::waits();
-            limiter.until_ready().await;
+        if let Some(limiter) = limiter {
+            limiter.spend(slowed).await;
         }
     }
 }
@@ -105,14 +136,15 @@ impl Connection {
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .tls_context(tls)
             .build_https();
-        Ok(Self { client, options, watch: Arc::new(Watch { observer, budget: Budget::new(rates) }) })
+        let watch = Watch { observer, budget: Budget::new(rates), slowed: Slowed::default() };
+        Ok(Self { client, options, watch: Arc::new(watch) })
     }
 
     /// The same connections with a budget of its own, for another identity.
     #[must_use]
     pub fn with_budget(&self, rates: Rates) -> Self {
-        let watch = Watch { observer: self.watch.observer.clone(), budget: Budget::new(rates) };
-        let watch = Arc::new(watch);
+        let observer = self.watch.observer.clone();
+        let watch = Arc::new(Watch { observer, budget: Budget::new(rates), slowed: Slowed::default() });
         Self { client: self.client.clone(), options: self.options.clone(), watch }
     }
 
@@ -126,6 +158,11 @@ impl Connection {
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.watch.budget
+    }
+
+    /// When its calls last had to wait.
+    pub(super) fn slowed(&self) -> &Slowed {
+        &self.watch.slowed
     }
 
     /// Who sees its calls.
@@ -156,7 +193,7 @@ impl HttpConnector for Watched {
         let (inner, watch) = (self.inner.clone(), self.watch.clone());
         HttpConnectorFuture::new(async move {
             let call = describe(&request);
-            watch.budget.spend(call.service).await;
+            watch.budget.spend(call.service, &watch.slowed).await;
             watch.observer.before(&call).await;
             let start = Instant::now();
             due::asks();
@@ -195,6 +232,8 @@ mod tests {
     use std::time::Duration;
 
     use aws_smithy_types::body::SdkBody;
+    use futures::stream::FuturesUnordered;
+    use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
 
@@ -248,12 +287,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_newcomers_call_does_not_wait_for_all_that_came_before() {
+        let budget = Budget::new(Rates { sso_admin: 5, identity_store: 0 });
+        let call = |urgency: Urgency| {
+            let budget = budget.clone();
+            let spend = async move { budget.spend(Service::SsoAdmin, &Slowed::default()).await };
+            async move {
+                urgency.scope(spend).await;
+                urgency
+            }
+        };
+        let settled = std::iter::repeat_n(Urgency::Settled, 100);
+        let calls = settled.chain([Urgency::New]).map(|urgency| call(urgency).boxed());
+        let mut calls: FuturesUnordered<_> = calls.collect();
+        let mut before = 0;
+        while calls.next().await != Some(Urgency::New) {
+            before += 1;
+        }
+        assert!(before < 20, "one at a time, after those that had not to wait: {before}");
+    }
+
+    #[tokio::test]
     async fn identities_that_work_on_one_instance_share_what_it_bears() {
         let of = || Budget::new(Rates { sso_admin: 1, identity_store: 1 });
         let (one, other) = (of(), of());
-        one.spend(Service::SsoAdmin).await;
-        let next = |budget: Budget| async move {
-            tokio::time::timeout(Duration::from_millis(20), budget.spend(Service::SsoAdmin)).await.is_ok()
+        let slowed = Slowed::default();
+        one.spend(Service::SsoAdmin, &slowed).await;
+        let next = |budget: Budget| {
+            let slowed = slowed.clone();
+            async move {
+                let spend = budget.spend(Service::SsoAdmin, &slowed);
+                tokio::time::timeout(Duration::from_millis(20), spend).await.is_ok()
+            }
         };
         assert!(!next(one.clone()).await, "spent");
         assert!(next(other).await, "its own");

@@ -6,6 +6,7 @@ use super::sso_admin::{every_page, unreadable};
 use crate::clients::{CloudError, Service};
 
 const SERVICE: Service = Service::IdentityStore;
+const LIST_GROUPS: &str = "ListGroups";
 
 /// A group or user of the identity store (contract aws 2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,22 +47,26 @@ impl IdentityStore {
     /// # Errors
     /// The classified failure; never a part of the list.
     pub async fn groups(&self) -> Result<Vec<StoredPrincipal>, CloudError> {
-        const OPERATION: &str = "ListGroups";
-        let groups = every_page(SERVICE, OPERATION, |token| async move {
-            let page = self.client.list_groups().identity_store_id(&self.store).max_results(100);
-            let page =
-                page.set_next_token(token).send().await.map_err(|e| cloud_error(SERVICE, OPERATION, &e))?;
-            Ok((page.groups, page.next_token))
-        })
-        .await?;
-        Ok(groups
-            .into_iter()
-            .map(|g| StoredPrincipal {
-                id: g.group_id,
-                name: g.display_name.unwrap_or_default(),
-                external_ids: external_ids(g.external_ids),
-            })
-            .collect())
+        every_page(SERVICE, LIST_GROUPS, |token| self.groups_page(token)).await
+    }
+
+    /// One page of the groups, and where the next one begins.
+    ///
+    /// # Errors
+    /// The classified failure.
+    pub async fn groups_page(
+        &self,
+        token: Option<String>,
+    ) -> Result<(Vec<StoredPrincipal>, Option<String>), CloudError> {
+        let page = self.client.list_groups().identity_store_id(&self.store).max_results(100);
+        let page =
+            page.set_next_token(token).send().await.map_err(|e| cloud_error(SERVICE, LIST_GROUPS, &e))?;
+        let groups = page.groups.into_iter().map(|g| StoredPrincipal {
+            id: g.group_id,
+            name: g.display_name.unwrap_or_default(),
+            external_ids: external_ids(g.external_ids),
+        });
+        Ok((groups.collect(), page.next_token.filter(|token| !token.is_empty())))
     }
 
     /// The group of that display name: names are unique in a store (contract aws 2.3).

@@ -54,7 +54,7 @@ pub struct AwsClients {
     pub identity: u64,
     /// What its calls are counted against.
     pub budget: Budget,
-    /// When it was last asked to slow down.
+    /// When it was last asked to slow down, or had to wait for its budget.
     pub slowed: Slowed,
 }
 
@@ -107,7 +107,7 @@ impl AwsClients {
         connection: Connection,
     ) -> Self {
         let sessions = Sessions::new(connection.options().total);
-        let (budget, slowed) = (connection.budget().clone(), Slowed::default());
+        let (budget, slowed) = (connection.budget().clone(), connection.slowed().clone());
         let notes = |service| {
             let (slowed, observer) = (slowed.clone(), Arc::clone(connection.observer()));
             SharedRetryClassifier::new(NotesThrottles { service, slowed, observer })

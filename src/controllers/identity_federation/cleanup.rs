@@ -21,6 +21,7 @@ use crate::controllers::absences::Absences;
 use crate::controllers::access::named;
 use crate::controllers::context::Context;
 use crate::controllers::permission_set_binding::takes;
+use crate::controllers::stores::known;
 use crate::controllers::{Cleanup, Outcome, commands};
 use crate::plan::Plan;
 use crate::problem::{Class, Problem};
@@ -98,6 +99,12 @@ struct Holding {
 /// another namespace that is not taken and has made nothing does not count: else anybody could keep a federation.
 async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec<String>, Problem> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    // Many that go one after the other wake the federation as often: what the watch has told of them will do, but that
+    // there are none must be so now.
+    let watched = watched_referrers(&namespace, &name, context);
+    if !watched.is_empty() {
+        return Ok(watched);
+    }
     let connections = ApiResource::erase::<ScimConnection>(&());
     let bindings = ApiResource::erase::<PermissionSetBinding>(&());
     let mut scopes = claims::watched::<Referring, Holding>(&context.kube, &context.settings, &bindings);
@@ -123,6 +130,24 @@ async fn referrers(object: &IdentityFederation, context: &Context) -> Result<Vec
     }
     found.sort();
     Ok(found)
+}
+
+/// Referrers that the watch has told of and that count whatever the federation's rules are, sorted.
+fn watched_referrers(namespace: &str, name: &str, context: &Context) -> Vec<String> {
+    let Some(stores) = context.stores() else { return Vec::new() };
+    let connections = known(&stores.connections)
+        .filter(|c| c.namespace().as_deref() == Some(namespace) && c.spec.federation_ref.name == name)
+        .map(|c| format!("ScimConnection {namespace}/{}", c.name_any()));
+    let bindings = known(&stores.bindings).filter_map(|b| {
+        let (own, reference) = (b.namespace().unwrap_or_default(), &b.spec.federation_ref);
+        let refers = reference.name == name && reference.namespace.as_ref().unwrap_or(&own) == namespace;
+        let holds = b.status.as_ref().is_some_and(|s| s.permission_set_arn.is_some());
+        (refers && (holds || own == namespace))
+            .then(|| format!("PermissionSetBinding {own}/{}", b.name_any()))
+    });
+    let mut found: Vec<String> = connections.chain(bindings).collect();
+    found.sort();
+    found
 }
 
 /// The one step of a clean-up.

@@ -32,6 +32,8 @@ mod plan_assignments_tests;
 mod tests;
 
 pub(super) use self::desired::marks;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::absences::Absences;
 use super::access::named;
 use crate::api::v1alpha1::{IdentityFederation, IdentityFederationStatus, Party};
@@ -83,12 +85,12 @@ impl Reconciler for IdentityFederationReconciler {
         object: &IdentityFederation,
         context: &Context,
     ) -> Cleanup<IdentityFederationStatus> {
-        let cleanup = cleanup::cleanup(object, context, &self.absences).await;
-        if matches!(cleanup, Cleanup::Done) {
-            let uid = observed::uid(object);
-            self.memory.forget(&uid);
-            self.absences.forget(&uid);
-        }
-        cleanup
+        cleanup::cleanup(object, context, &self.absences).await
+    }
+
+    fn forget(&self, gone: &ObjectMeta, _: Option<&IdentityFederation>, _: &Context) {
+        let uid = gone.uid.as_deref().unwrap_or_default();
+        self.memory.forget(uid);
+        self.absences.forget(uid);
     }
 }

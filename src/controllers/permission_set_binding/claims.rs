@@ -4,10 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{ApiResource, ListParams, NotUsed, Object};
 use kube::{Api, ResourceExt};
-use serde::Deserialize;
 
+use super::crowd::{self, Look};
 use super::ledger::Ledger;
 use super::resolve::Resolved;
 use super::{guard, rules};
@@ -18,22 +17,6 @@ use crate::engine::plan_assignments::Grant;
 use crate::engine::plan_set::OWNER_TAG;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
-
-/// As much of a binding of another namespace as is needed here, so that one that does not fit its schema blocks nothing
-/// else.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Claiming {
-    federation_ref: Option<FederationRef>,
-    permission_set: ClaimedSet,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ClaimedSet {
-    name: String,
-    definition: Definition,
-}
 
 /// The others that claim a permission set.
 #[derive(Debug, Default)]
@@ -172,6 +155,23 @@ impl Foreign<'_> {
     }
 }
 
+/// That no other binding goes before this one, as of now. Asked before a write that says whose a set is: of two bindings
+/// that were created at once, the watch may not have told yet.
+///
+/// # Errors
+/// `ClaimedTwice`; API server trouble.
+pub async fn first_claim(
+    object: &PermissionSetBinding,
+    resolved: &Resolved,
+    context: &Context,
+) -> Result<(), Problem> {
+    let rivals = rivals(object, resolved, Look::Anew, context).await?;
+    match rivals.before(None) {
+        Some(other) => Err(claimed_twice(&object.spec.permission_set.name, other)),
+        None => Ok(()),
+    }
+}
+
 /// The other bindings that claim this binding's permission set. Two that claim one do not fight: the set is one's, and the
 /// other gives nobody anything ([`Rivals::before`]). One that is being deleted claims it until it is gone. Who only uses a
 /// set claims nothing, and neither does who may not have the name by the rules: else anybody could stop anybody.
@@ -181,6 +181,7 @@ impl Foreign<'_> {
 pub async fn rivals(
     object: &PermissionSetBinding,
     resolved: &Resolved,
+    look: Look,
     context: &Context,
 ) -> Result<Rivals, Problem> {
     let (own, home) = (object.namespace().unwrap_or_default(), resolved.federation.namespace());
@@ -193,10 +194,9 @@ pub async fn rivals(
         return Ok(rivals);
     }
     let mut judge = Judge { context, instance_arn: &resolved.instance_arn, federations: HashMap::new() };
-    let bindings = Api::<PermissionSetBinding>::namespaced(context.kube.clone(), &own);
-    for other in bindings.list(&ListParams::default()).await? {
+    for other in crowd::naming(name, Some(&own), look, context).await? {
         let set = &other.spec.permission_set;
-        if other.uid() == object.uid() || set.name != *name || set.definition == Definition::Elsewhere {
+        if other.uid() == object.uid() || set.definition == Definition::Elsewhere {
             continue;
         }
         if judge.claims(&own, &other.spec.federation_ref, name).await? {
@@ -208,29 +208,16 @@ pub async fn rivals(
     if !shared && !guard::is_foreign(object, &resolved.federation) {
         return Ok(rivals);
     }
-    for api in watched(context) {
-        for other in api.list(&ListParams::default()).await? {
-            let (namespace, set) = (other.namespace().unwrap_or_default(), &other.spec.permission_set);
-            let Some(reference) = &other.spec.federation_ref else { continue };
-            if namespace != own
-                && set.name == *name
-                && set.definition == Definition::Here
-                && judge.claims(&namespace, reference, name).await?
-            {
-                rivals.all.push(Claimant::of(&other, &own, context));
-            }
+    for other in crowd::naming(name, None, look, context).await? {
+        let namespace = other.namespace().unwrap_or_default();
+        if namespace != own
+            && other.spec.permission_set.definition == Definition::Here
+            && judge.claims(&namespace, &other.spec.federation_ref, name).await?
+        {
+            rivals.all.push(Claimant::of(&other, &own, context));
         }
     }
     Ok(rivals)
-}
-
-fn watched(context: &Context) -> Vec<Api<Object<Claiming, NotUsed>>> {
-    let resource = ApiResource::erase::<PermissionSetBinding>(&());
-    let (kube, namespaces) = (&context.kube, &context.settings.namespaces);
-    if namespaces.is_empty() {
-        return vec![Api::all_with(kube.clone(), &resource)];
-    }
-    namespaces.iter().map(|n| Api::namespaced_with(kube.clone(), n, &resource)).collect()
 }
 
 /// Says whether a binding may claim a set of one instance. A federation is read once.

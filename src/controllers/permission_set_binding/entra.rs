@@ -1,8 +1,10 @@
 //! What Entra says about a principal that is not in the identity store.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde::Deserialize;
 
@@ -14,6 +16,7 @@ use crate::api::{Group, Principal, User};
 use crate::clients::entra::directory::{DirectoryGroup, DirectoryUser};
 use crate::clients::entra::{Graph, segment};
 use crate::controllers::context::Context;
+use crate::controllers::stores::watched;
 use crate::engine::Instance;
 use crate::problem::{Class, Problem};
 use crate::status::Reason;
@@ -272,10 +275,17 @@ impl<'a> Directory<'a> {
     async fn connection(&mut self) -> Result<&Option<ScimConnection>, Problem> {
         if self.connection.is_none() {
             let namespace = self.federation.namespace().unwrap_or_default();
-            let connections = Api::<ScimConnection>::namespaced(self.context.kube.clone(), &namespace);
-            let all = connections.list(&ListParams::default()).await?;
-            let ours = |c: &ScimConnection| c.spec.federation_ref.name == self.federation.name_any();
-            self.connection = Some(all.into_iter().find(ours));
+            let all = match self.context.stores() {
+                Some(stores) => watched(&stores.connections, Some(&namespace)),
+                None => {
+                    let kube = self.context.kube.clone();
+                    let api = Api::<DeserializeGuard<ScimConnection>>::namespaced(kube, &namespace);
+                    api.list(&ListParams::default()).await?.items.into_iter().map(Arc::new).collect()
+                }
+            };
+            let mut readable = all.iter().filter_map(|c| c.0.as_ref().ok());
+            let ours = |c: &&ScimConnection| c.spec.federation_ref.name == self.federation.name_any();
+            self.connection = Some(readable.find(ours).cloned());
         }
         Ok(self.connection.get_or_insert_default())
     }

@@ -4,6 +4,7 @@ mod apply;
 mod claims;
 mod cleanup;
 mod commands;
+mod crowd;
 mod deadline;
 mod deserted;
 mod desired;
@@ -28,6 +29,7 @@ mod status;
 mod turns;
 mod watcher;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
@@ -97,6 +99,13 @@ impl Reconciler for PermissionSetBindingReconciler {
             None => cleanup::clean_up(object, federation, context).await,
         }
     }
+
+    fn forget(&self, gone: &ObjectMeta, last: Option<&PermissionSetBinding>, context: &Context) {
+        let (namespace, name) = (gone.namespace.as_deref(), gone.name.as_deref());
+        let owner = context.owner_mark(namespace.unwrap_or_default(), name.unwrap_or_default());
+        let set = last.and_then(|b| b.status.as_ref()?.permission_set_arn.as_deref());
+        context.engine.forget(&owner, set);
+    }
 }
 
 fn owner(object: &PermissionSetBinding, context: &Context) -> String {
@@ -145,7 +154,7 @@ async fn pass(
         Some(problem) => (true, Err(problem)),
         None => (false, desired::desired_set(&object.spec.permission_set, owner(object, context))),
     };
-    let rivals = claims::rivals(object, &resolved, context).await?;
+    let rivals = claims::rivals(object, &resolved, crowd::Look::AtHand, context).await?;
     let goal = Goal { set, removals_only, rivals, known: proven };
     let instance = &resolved.instance;
     let timing = &context.settings.timing;
@@ -160,6 +169,9 @@ async fn pass(
     let (applied, shown) = match watcher {
         None => {
             let audit = audit(object, plan.hash());
+            if !observed.set.marked && !observed.set.steps.is_empty() {
+                claims::first_claim(object, &resolved, context).await?;
+            }
             (apply::apply(object, &mut observed, instance, &audit, context).await, None)
         }
         Some(watcher) => {
@@ -220,7 +232,7 @@ fn outcome(
     let timing = &context.settings.timing;
     let enforced = shown.is_none();
     let mut report = status::report(object, observed, applied, shown, context.clock.now());
-    if !report.class.is_some_and(Class::is_silent) {
+    if !report.silent {
         bear(object, &mut report.status, report.passes, context);
     }
     for problem in observed.set.problem.iter().chain(&applied.problem).chain(&observed.work) {

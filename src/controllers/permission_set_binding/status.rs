@@ -32,6 +32,8 @@ pub struct Report {
     pub class: Option<Class>,
     /// Something failed, and all that did passes by itself.
     pub passes: bool,
+    /// All that there is to say is nobody's business: the conditions are as they were.
+    pub silent: bool,
     /// How long the other side asked us to wait.
     pub retry_after: Option<Duration>,
     /// Work is under way or waits for its turn.
@@ -130,15 +132,27 @@ pub fn stopped(
 /// The parts stay as they were.
 fn keep_parts(set: &mut ConditionSet, status: &PermissionSetBindingStatus) {
     for part in PARTS {
-        let Some(old) = condition(&status.conditions, part) else { continue };
-        let Some(reason) = Reason::ALL.iter().find(|r| r.as_str() == old.reason) else { continue };
-        let verdict = match old.status.as_str() {
-            "True" => Verdict::True,
-            "False" => Verdict::False,
-            _ => Verdict::Unknown,
-        };
-        set.set(part, verdict, *reason, old.message.clone());
+        if let Some((verdict, reason, message)) = kept(part, status) {
+            set.set(part, verdict, reason, message);
+        }
     }
+}
+
+/// What was said of a part.
+fn kept(part: &str, status: &PermissionSetBindingStatus) -> Option<Said> {
+    let old = condition(&status.conditions, part)?;
+    let reason = Reason::ALL.iter().find(|r| r.as_str() == old.reason)?;
+    let verdict = match old.status.as_str() {
+        "True" => Verdict::True,
+        "False" => Verdict::False,
+        _ => Verdict::Unknown,
+    };
+    Some((verdict, *reason, old.message.clone()))
+}
+
+fn of_this_generation(part: &str, object: &PermissionSetBinding) -> bool {
+    let old = object.status.as_ref().and_then(|s| condition(&s.conditions, part));
+    old.is_some_and(|c| c.observed_generation == object.metadata.generation)
 }
 
 /// What a clean-up came to that is not done yet.
@@ -191,25 +205,28 @@ pub fn report(
     let waiting = observed.subjects.iter().any(|s| {
         matches!(&s.standing, Standing::Waiting(Reason::AwaitingProvisioning | Reason::NotInIdentityStore, _))
     });
-    let unread = observed.assigned.unread.values().next().cloned();
+    let unread = observed.assigned.unread.values().min_by_key(|e| e.is_throttle()).cloned();
     let unread = unread.map(|e| Problem::from_cloud(e, "read the assignments"));
+    let problems: Vec<&Problem> = problems.into_iter().chain(&unread).collect();
+    let failed = problems.iter().filter(|p| !p.class.is_silent());
     let edited = applied.created_set || applied.edits > 0;
     let rests = observed.failures().map(|(_, w)| w.rest).chain(observed.set.failed.values().map(|w| w.rest));
     // Nothing may begin while nobody can tell what runs.
     let is_blind = observed.work.is_some() && observed.assigned.running.is_empty();
     let mut report = Report {
         status: base(object),
-        class: problems.iter().copied().chain(&unread).map(|p| p.class).max_by_key(|c| c.is_silent()),
-        passes: (!problems.is_empty() || unread.is_some())
-            && problems.iter().copied().chain(&unread).all(|p| p.class == Class::Transient),
-        retry_after: problems.iter().copied().chain(&unread).filter_map(|p| p.retry_after).max(),
+        // What waits for its turn comes back soon, whatever else is wrong.
+        class: problems.iter().map(|p| p.class).max_by_key(|c| c.is_silent()),
+        passes: failed.clone().count() > 0 && failed.clone().all(|p| p.class == Class::Transient),
+        silent: !problems.is_empty() && failed.count() == 0,
+        retry_after: problems.iter().filter_map(|p| p.retry_after).max(),
         busy: (observed.is_busy() && applied.problem.is_none() && !is_blind)
             || edited
             || applied.did_something(),
         waiting,
         rest: rests.min(),
     };
-    if report.class.is_some_and(Class::is_silent) {
+    if report.silent {
         // Throttling is a delay, never a condition.
         report.status = object.status.clone().unwrap_or_default();
         // What was asked for was looked at: else every pass would read everything anew, and be throttled the more.
@@ -220,12 +237,26 @@ pub fn report(
     let mut set = conditions(object, now);
     let unmanaged = lists::unmanaged(observed, object.status.as_ref());
     let others = lists::left_alone(unmanaged.as_ref());
+    let hindered = [observed.accounts.problem.as_ref(), applied.problem.as_ref(), unread.as_ref()];
+    let hindered = hindered.into_iter().flatten().min_by_key(|p| p.class.is_silent());
     let parts = [
-        set_part(object, observed, edited),
-        principals_part(observed),
-        assignments_part(object, observed, &tally, applied.problem.as_ref().or(unread.as_ref()), &others),
+        (set_part(object, observed, edited), observed.set.problem.as_ref()),
+        (principals_part(observed), quiet(observed)),
+        (
+            assignments_part(object, observed, &tally, hindered, &others),
+            hindered.into_iter().chain(&observed.work).min_by_key(|p| p.class.is_silent()),
+        ),
     ];
-    for (part, (verdict, reason, message)) in PARTS.into_iter().zip(parts) {
+    // What only waits for its turn is nobody's business: what was said of that part before holds.
+    let mut unread_parts = BTreeSet::new();
+    for (part, (told, problem)) in PARTS.into_iter().zip(parts) {
+        let waits = problem.filter(|p| p.class.is_silent() && told.0 == Verdict::Unknown);
+        let before = || kept(part, &report.status).filter(|_| of_this_generation(part, object));
+        let (verdict, reason, message) = match waits {
+            Some(problem) => before().unwrap_or_else(|| said(problem)),
+            None => told,
+        };
+        unread_parts.extend(waits.map(|_| part));
         set.set(part, verdict, reason, message);
     }
     // Who only looks has nothing to wait for; but what nobody could do anything about comes before that.
@@ -245,19 +276,25 @@ pub fn report(
 
     let status = &mut report.status;
     // It is the word for a set that something else defines that something of ours may be there.
-    if shown.is_none() || !observed.set.is_elsewhere {
+    if (shown.is_none() || !observed.set.is_elsewhere) && !unread_parts.contains(SET) {
         status.permission_set_arn.clone_from(&observed.set.arn);
     }
-    status.desired = number(tally.desired);
-    // What could not be read is as it was, as far as anybody can tell.
-    if !observed.is_unread() {
-        status.current = number(tally.current);
-        status.pending = number(tally.pending);
+    if !unread_parts.contains(ASSIGNMENTS) {
+        status.desired = number(tally.desired);
+        // What could not be read is as it was, as far as anybody can tell.
+        if !observed.is_unread() {
+            status.current = number(tally.current);
+            status.pending = number(tally.pending);
+        }
+    }
+    if !unread_parts.contains(SET) {
+        status.stale_accounts = number(observed.set.stale.len());
+    }
+    if !unread_parts.contains(PRINCIPALS) {
+        status.waiting = lists::waiting(observed, object.status.as_ref(), now);
     }
     status.failed = number(tally.failed);
-    status.stale_accounts = number(observed.set.stale.len());
     status.failures = lists::failures(object, observed);
-    status.waiting = lists::waiting(observed, object.status.as_ref(), now);
     status.unmanaged = unmanaged;
     status.plan = shown.map(|s| s.plan);
     status.conditions = set.finish(&status.conditions);
@@ -335,12 +372,14 @@ fn principals_part(observed: &Observed) -> Said {
     let rank = |standing: &Standing| match standing {
         Standing::Changed(_) => 0,
         Standing::Waiting(Reason::NotInProvisioningScope, _) => 2,
+        // Who only waits for an answer's turn: after those of whom there is something to say.
+        Standing::Unknown(problem) if problem.class.is_silent() => 5,
         Standing::Unknown(_) => 3,
         Standing::Waiting(Reason::AwaitingProvisioning, _) => 4,
         Standing::Waiting(..) => 1,
-        Standing::Bound(_) => 5,
+        Standing::Bound(_) => 6,
     };
-    let open: Vec<_> = observed.subjects.iter().filter(|s| rank(&s.standing) < 5).collect();
+    let open: Vec<_> = observed.subjects.iter().filter(|s| rank(&s.standing) < 6).collect();
     let Some(worst) = open.iter().min_by_key(|s| rank(&s.standing)) else {
         let message = match observed.subjects.len() {
             0 => "spec.principals is empty: nobody gets the permission set, and what this binding gave before is taken back".to_owned(),
@@ -365,6 +404,19 @@ fn principals_part(observed: &Observed) -> Said {
     (verdict, reason, format!("{message}{more}"))
 }
 
+/// Why principals could not be looked up yet, when that is a delay and there is nothing to say of any other.
+fn quiet(observed: &Observed) -> Option<&Problem> {
+    fn delay(standing: &Standing) -> Option<&Problem> {
+        match standing {
+            Standing::Unknown(problem) if problem.class.is_silent() => Some(problem),
+            _ => None,
+        }
+    }
+    let mut open = observed.subjects.iter().map(|s| &s.standing).filter(|s| !matches!(s, Standing::Bound(_)));
+    let first = delay(open.next()?)?;
+    open.all(|standing| delay(standing).is_some()).then_some(first)
+}
+
 fn assignments_part(
     object: &PermissionSetBinding,
     observed: &Observed,
@@ -373,7 +425,8 @@ fn assignments_part(
     others: &str,
 ) -> Said {
     let accounts = &observed.accounts;
-    if let Some(problem) = accounts.problem.as_ref().or(problem) {
+    let waits = problem.is_some_and(|p| p.class.is_silent());
+    if let Some(problem) = problem.filter(|_| !waits) {
         return said(problem);
     }
     if let Some((account, why)) = accounts.missing.iter().next() {
@@ -394,6 +447,9 @@ fn assignments_part(
             lists::explained(object, &grant.account, &work.reason)
         );
         return (Verdict::False, Reason::AssignmentFailed, message);
+    }
+    if let Some(problem) = problem {
+        return said(problem);
     }
     if tally.pending > 0 && !observed.is_open() && observed.assigned.running.is_empty() {
         let message = format!(
@@ -465,3 +521,7 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
 pub fn number(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -77,7 +77,7 @@ async fn delete(
     let namespace = object.namespace().unwrap_or_default();
     // Another connection of the same federation takes the job over.
     let rivals = resolve::rivals(context, &namespace, object).await?;
-    if rivals.iter().any(|c| c.metadata.deletion_timestamp.is_none()) {
+    if rivals.iter().any(|c| !c.is_leaving) {
         return Ok(Stage::Gone);
     }
     let name = &object.spec.federation_ref.name;

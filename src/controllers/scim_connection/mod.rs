@@ -28,6 +28,7 @@ mod words;
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
 use self::annotations::Reading;
@@ -85,15 +86,15 @@ impl Reconciler for ScimConnectionReconciler {
     }
 
     async fn cleanup(&self, object: &ScimConnection, context: &Context) -> Cleanup<ScimConnectionStatus> {
-        let cleanup = cleanup::cleanup(object, context, &self.absences).await;
-        if matches!(cleanup, Cleanup::Done) {
-            let uid = object.uid().unwrap_or_default();
-            self.intents.spend(&uid);
-            self.patience.note(&uid, false);
-            self.waits.forget(&uid);
-            self.absences.forget(&uid);
-        }
-        cleanup
+        cleanup::cleanup(object, context, &self.absences).await
+    }
+
+    fn forget(&self, gone: &ObjectMeta, _: Option<&ScimConnection>, _: &Context) {
+        let uid = gone.uid.as_deref().unwrap_or_default();
+        self.intents.spend(uid);
+        self.patience.note(uid, false);
+        self.waits.forget(uid);
+        self.absences.forget(uid);
     }
 }
 

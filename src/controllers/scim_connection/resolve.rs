@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
+use kube::api::{ApiResource, ListParams, Object, ObjectMeta};
 use kube::{Api, ResourceExt as _};
+use serde::Deserialize;
 
 use super::desired::Credentials;
 use super::handoff;
@@ -107,6 +108,41 @@ pub async fn first_claim(context: &Context, namespace: &str, object: &ScimConnec
     before(object, &rivals).map_or(Ok(()), |other| Err(claimed_twice(object, other)))
 }
 
+/// As much of a connection as is needed here, whatever is wrong with the rest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referring {
+    #[serde(default)]
+    federation_ref: serde_json::Value,
+}
+
+/// A connection of the federation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimant {
+    name: String,
+    made: Option<Timestamp>,
+    /// Whether it has the job, or began to make one.
+    has_job: bool,
+    /// Whether it is being deleted.
+    pub is_leaving: bool,
+}
+
+impl Claimant {
+    fn of(metadata: &ObjectMeta, has_job: bool) -> Self {
+        Self {
+            name: metadata.name.clone().unwrap_or_default(),
+            made: metadata.creation_timestamp.as_ref().map(|t| t.0),
+            has_job,
+            is_leaving: metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// The one that has the job goes before the others, and else whichever was made first.
+    fn rank(&self) -> impl Ord + '_ {
+        (!self.has_job, self.made, &self.name)
+    }
+}
+
 /// Other connections of the same federation.
 ///
 /// # Errors
@@ -115,27 +151,34 @@ pub async fn rivals(
     context: &Context,
     namespace: &str,
     object: &ScimConnection,
-) -> Result<Vec<ScimConnection>, Problem> {
-    let api: Api<ScimConnection> = Api::namespaced(context.kube.clone(), namespace);
-    let mut others = api.list(&ListParams::default()).await?.items;
-    others
-        .retain(|o| o.spec.federation_ref == object.spec.federation_ref && o.name_any() != object.name_any());
-    Ok(others)
+) -> Result<Vec<Claimant>, Problem> {
+    let resource = ApiResource::erase::<ScimConnection>(&());
+    let api = Api::<Object<Referring, serde_json::Value>>::namespaced_with(
+        context.kube.clone(),
+        namespace,
+        &resource,
+    );
+    let (own, federation) = (object.name_any(), object.spec.federation_ref.name.as_str());
+    let all = api.list(&ListParams::default()).await?.items;
+    let others = all.iter().filter(|o| o.spec.federation_ref["name"] == federation && o.name_any() != own);
+    Ok(others
+        .map(|o| {
+            let has = |key: &str| o.status.as_ref().is_some_and(|s| s[key].is_string());
+            Claimant::of(&o.metadata, has("jobId") || has("pendingJobSince"))
+        })
+        .collect())
 }
 
-/// The connection that goes before this one, if one does: the one that has the job or began to make it, else whichever
-/// was made first. One that is being deleted has it until it is gone.
-fn before<'a>(object: &ScimConnection, rivals: &'a [ScimConnection]) -> Option<&'a ScimConnection> {
-    let rank = |c: &ScimConnection| {
-        let has_job = c.status.as_ref().is_some_and(|s| s.job_id.is_some() || s.pending_job_since.is_some());
-        (!has_job, c.creation_timestamp().map(|t| t.0), c.name_any())
-    };
-    rivals.iter().min_by_key(|c| rank(c)).filter(|c| rank(c) < rank(object))
+/// The connection that goes before this one, if one does. One that is being deleted has the job until it is gone.
+fn before<'a>(object: &ScimConnection, rivals: &'a [Claimant]) -> Option<&'a Claimant> {
+    let has_job = object.status.as_ref().is_some_and(|s| s.job_id.is_some() || s.pending_job_since.is_some());
+    let own = Claimant::of(&object.metadata, has_job);
+    rivals.iter().min_by(|a, b| a.rank().cmp(&b.rank())).filter(|c| c.rank() < own.rank())
 }
 
-fn claimed_twice(object: &ScimConnection, other: &ScimConnection) -> Problem {
-    let (federation, other_name) = (&object.spec.federation_ref.name, other.name_any());
-    let message = if other.metadata.deletion_timestamp.is_some() {
+fn claimed_twice(object: &ScimConnection, other: &Claimant) -> Problem {
+    let (federation, other_name) = (&object.spec.federation_ref.name, &other.name);
+    let message = if other.is_leaving {
         format!(
             "ScimConnection {other_name} provisions for IdentityFederation {federation} and is being deleted: this one goes on when that is gone; until then nothing is done for it"
         )
@@ -257,20 +300,24 @@ mod tests {
                 "status": {"jobId": job}}))
             .unwrap()
         };
+        let claimant = |c: &ScimConnection| {
+            Claimant::of(&c.metadata, c.status.as_ref().is_some_and(|s| s.job_id.is_some()))
+        };
         for (all, first) in [
             (vec![connection("z", 1, None), connection("a", 2, None)], "z"),
             (vec![connection("z", 1, None), connection("a", 1, None)], "a"),
             (vec![connection("z", 1, None), connection("a", 2, Some("job")), connection("b", 3, None)], "a"),
         ] {
             for own in &all {
-                let rivals: Vec<_> = all.iter().filter(|c| c.name_any() != own.name_any()).cloned().collect();
-                let other = before(own, &rivals).map(|c| c.name_any());
+                let others = all.iter().filter(|c| c.name_any() != own.name_any());
+                let rivals: Vec<_> = others.map(claimant).collect();
+                let other = before(own, &rivals).map(|c| c.name.clone());
                 assert_eq!(other, (own.name_any() != first).then(|| first.to_owned()), "{}", own.name_any());
             }
         }
-        let (own, mut other) = (connection("b", 2, None), connection("a", 1, None));
+        let (own, mut other) = (connection("b", 2, None), claimant(&connection("a", 1, None)));
         assert!(claimed_twice(&own, &other).message.contains("ScimConnection a provisions"));
-        other.metadata.deletion_timestamp = own.metadata.creation_timestamp.clone();
+        other.is_leaving = true;
         assert!(claimed_twice(&own, &other).message.contains("goes on when that is gone"));
     }
 
