@@ -207,8 +207,10 @@ mod tests {
             let data: std::collections::BTreeMap<_, _> = data.into_iter().map(|(k, v)| (k, k8s_openapi::ByteString(v))).collect();
             let secret = Secret { data: Some(data), ..Secret::default() };
             for key in ["clientSecret", "k"] {
-                let told = without("identity", "entra", &secret, key).message;
-                assert!(!told.contains("s3cret-of-acme") && told.len() < 700, "{told}");
+                for field in [None, Some("spec.entra.credentials.clientSecret.secretRef.key")] {
+                    let told = without("identity", "entra", &secret, &[key], field).message;
+                    assert!(!told.contains("s3cret-of-acme") && told.len() < 900, "{told}");
+                }
             }
         }
     }

@@ -52,7 +52,7 @@ fn every_link_and_anchor_leads_somewhere() {
                 }
                 seen += 1;
                 let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
-                let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
+                let folder = Path::new(&page.path).parent().unwrap_or_else(|| Path::new(""));
                 let path = if file.is_empty() { page.path.clone() } else { normal(&folder.join(file)) };
                 if !root().join(&path).exists() {
                     dead.push(format!("{}:{nth}: {target}", page.path));

@@ -1,6 +1,7 @@
 //! What is in the binary, as CycloneDX 1.5 (JSON): every crate that is linked in for the target, with licence, checksum
 //! and what needs what. The same bytes for the same lock file and binary.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
@@ -63,10 +64,10 @@ fn list(
     let mut found = BTreeMap::new();
     let mut open = vec![ours.clone()];
     while let Some(id) = open.pop() {
-        if !found.contains_key(&id) {
-            let below = linked(&id);
+        if let Entry::Vacant(place) = found.entry(id) {
+            let below = linked(place.key());
+            let below = place.insert(below);
             open.extend(below.iter().cloned());
-            found.insert(id, below);
         }
     }
 
