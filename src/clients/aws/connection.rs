@@ -313,7 +313,10 @@ mod tests {
             request.headers_mut().insert("amz-sdk-request", value);
             nth(&request)
         };
-        assert_eq!((said("ttl=20260101T000000Z; attempt=2; max=3"), said("attempt=3"), said("else")), (2, 3, 1));
+        assert_eq!(
+            (said("ttl=20260101T000000Z; attempt=2; max=3"), said("attempt=3"), said("else")),
+            (2, 3, 1)
+        );
         assert_eq!(nth(&HttpRequest::new(SdkBody::empty())), 1);
     }
 
