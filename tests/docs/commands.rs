@@ -9,7 +9,7 @@ use super::{Page, pages, root};
 /// Flags of kubectl that pages use.
 const KUBECTL: &str = "all all-namespaces as claim-name clusterrole create-namespace current-replicas dry-run duration \
     field-manager field-selector filename for force-conflicts from-file from-literal grace-period ignore-not-found \
-    label-columns namespace output overwrite patch previous raw replicas selector server-side show-labels \
+    label-columns namespace output overwrite patch patch-file previous raw replicas selector server-side show-labels \
     show-managed-fields since sort-by subresource tail template timeout type verb resource wait watch";
 
 /// The sandbox's.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway::clients::aws::actions::{self, Part};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use sandbox::journey::{self, api};
 use sandbox::world::{AccessKey, World};
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use crate::support::world::{TestWorld, condition};
 
 const BINDING: &str = "PermissionSetBinding";
 const OPEN: &str = "100000000001";
+/// It is missed only when a binding goes.
+const DELETE: &str = "sso:DeletePermissionSet";
 const MEMBERS: &str = "GroupMember.ReadBasic.All";
 
 /// An action, and what is asked for while it is missing, merged into the binding's spec.
@@ -43,7 +45,7 @@ const ASKED: [(&str, &str); 9] = [
 /// Actions that this module withholds.
 fn withheld() -> Vec<&'static str> {
     let management = actions::ALL.iter().filter(|a| a.part == Part::ManagementAccount && a.seldom.is_none());
-    ASKED.iter().map(|(action, _)| *action).chain(management.map(|a| a.name)).collect()
+    ASKED.iter().map(|(action, _)| *action).chain(management.map(|a| a.name)).chain([DELETE]).collect()
 }
 
 fn key(nth: usize) -> AccessKey {
@@ -163,7 +165,8 @@ fn what_is_missing_while_work_is_under_way_is_named_and_what_can_be_done_without
         // The management account: AWS itself acts with the caller's rights, and says later what it lacked.
         let rails = json!({"spec": {"bindings": {"managementAccount": "Allow", "rules": null}}});
         patch(&world, "IdentityFederation", "acme", rails).await;
-        for (nth, action) in withheld().into_iter().enumerate().skip(ASKED.len()) {
+        let last = withheld().len() - 1;
+        for (nth, action) in withheld().into_iter().enumerate().take(last).skip(ASKED.len()) {
             sign_in_with(&world, key(nth)).await;
             let accounts = json!([{"ids": ["111122223333", OPEN]}]);
             patch(&world, BINDING, "readers", json!({"spec": {"accounts": {"include": accounts}}})).await;
@@ -173,6 +176,13 @@ fn what_is_missing_while_work_is_under_way_is_named_and_what_can_be_done_without
         world.person.make_credentials().await.unwrap();
         look(&world, 999).await;
         world.until_ready(&ready).await;
+
+        sign_in_with(&world, key(last)).await;
+        let bindings = api(&world.client, &world.namespace, BINDING);
+        bindings.delete("readers", &DeleteParams::default()).await.unwrap();
+        until_named(&world, DELETE).await;
+        world.person.make_credentials().await.unwrap();
+        world.until("the binding is gone", async || world.get(BINDING, "readers").await.is_none()).await;
         operator.stop().await;
     });
 }

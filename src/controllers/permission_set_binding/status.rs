@@ -455,7 +455,9 @@ fn assignments_part(
         );
         return (Verdict::Unknown, Reason::Progressing, message);
     }
-    if let Some(work) = observed.work.as_ref().filter(|_| observed.assigned.running.is_empty()) {
+    // A look that fails for a while is worth no word while something runs; one that is denied would never be told of.
+    let untold = |work: &&Problem| observed.assigned.running.is_empty() || verdict_of(work) == Verdict::False;
+    if let Some(work) = observed.work.as_ref().filter(untold) {
         return said(work);
     }
     if tally.pending > 0 {

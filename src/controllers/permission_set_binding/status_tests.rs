@@ -175,3 +175,17 @@ fn who_waits_for_provisioning_is_told_of_before_who_could_not_be_looked_up_yet()
     assert_eq!(word(&report, "PrincipalsResolved"), pair("False", "AwaitingProvisioning"));
     assert_eq!(report.status.waiting.len(), 1);
 }
+
+#[test]
+fn a_look_at_what_runs_that_is_denied_is_told_at_once_and_one_that_fails_for_a_while_is_not() {
+    for (class, reason, expected) in [
+        (Class::Transient, Reason::CloudUnavailable, pair("Unknown", "Progressing")),
+        (Class::Denied, Reason::PermissionDenied, pair("False", "PermissionDenied")),
+    ] {
+        let mut observed = well([bound("a"), bound("b")]);
+        let grant = observed.assigned.observed.pop_first().unwrap();
+        observed.assigned.running.insert(grant, crate::engine::tracker::Verb::Create);
+        observed.work = Some(problem(class, reason));
+        assert_eq!(word(&told(&object(), &observed), "Ready"), expected);
+    }
+}
