@@ -14,6 +14,7 @@ use super::PATIENCE;
 use super::names::{Names, all_of, meaning, refusal, told, without_ids};
 use super::screen::Screen;
 use crate::Sandbox;
+use crate::control_plane::ControlPlane;
 use crate::core::{Core, Entry};
 use crate::journey::{Operator, Person, api, kinds};
 

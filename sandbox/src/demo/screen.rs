@@ -33,11 +33,6 @@ impl Screen {
         Self { bar: None, color: false, silent: true }
     }
 
-    /// Whether nothing is heard of what is shown.
-    pub const fn is_silent(&self) -> bool {
-        self.silent
-    }
-
     fn print(&self, text: &str) {
         if self.silent {
             return;
