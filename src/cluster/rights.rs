@@ -79,16 +79,26 @@ pub const RIGHTS: &[Right] = &[
         Place::Watched,
         "",
         &["configmaps"],
-        &["create", "get", "list", "patch", "watch"],
+        &["get", "list", "patch", "watch"],
         "Metadata of a service provider, and what the operator publishes and records.",
     ),
-    right(
-        Place::Watched,
-        "events.k8s.io",
-        &["events"],
-        &["create", "patch"],
-        "Events, and how often they came.",
-    ),
+    Right {
+        unused: Some(
+            "the API server asks for it when a ConfigMap is applied for the first time, and records a patch",
+        ),
+        ..right(
+            Place::Watched,
+            "",
+            &["configmaps"],
+            &["create"],
+            "The first of what is published and recorded.",
+        )
+    },
+    right(Place::Watched, "events.k8s.io", &["events"], &["create"], "Events."),
+    Right {
+        unused: Some("only where the same happens again within a short time"),
+        ..right(Place::Watched, "events.k8s.io", &["events"], &["patch"], "How often an Event came.")
+    },
     Right {
         unused: Some("only where spec.bindings.rules of a federation select namespaces by label"),
         ..right(

@@ -16,11 +16,19 @@
 # Metadata of a service provider, and what the operator publishes and records.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [create, get, list, patch, watch]
-# Events, and how often they came.
+  verbs: [get, list, patch, watch]
+# The first of what is published and recorded.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
+# Events.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
+# How often an Event came.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [patch]
 # The labels of a namespace, where spec.bindings.rules of a federation ask for them.
 - apiGroups: [""]
   resources: [namespaces]

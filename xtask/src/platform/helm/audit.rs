@@ -64,36 +64,31 @@ impl Used {
         });
         checks.check("every right was used, or says why it need not be", || {
             let mut unused = Vec::new();
-            let mut needless = Vec::new();
-            for right in RIGHTS {
-                let (mut seen, mut not_seen) = (Vec::new(), Vec::new());
+            for right in RIGHTS.iter().filter(|right| right.unused.is_none()) {
                 for resource in right.resources {
-                    for verb in right.verbs {
-                        let one = (right.group.to_owned(), (*resource).to_owned(), (*verb).to_owned());
-                        let list = if self.allowed.contains(&one) { &mut seen } else { &mut not_seen };
-                        list.push(format!("{verb} {resource}"));
-                    }
-                }
-                match right.unused {
-                    None => unused.extend(not_seen),
-                    Some(_) if not_seen.is_empty() => needless.extend(seen),
-                    Some(_) => {}
+                    let not_seen = right.verbs.iter().filter(|verb| !self.saw(right.group, resource, verb));
+                    unused.extend(not_seen.map(|verb| format!("{verb} {resource}")));
                 }
             }
             if !unused.is_empty() {
                 bail!("never used: {}", unused.join(", "));
             }
-            if !needless.is_empty() {
-                bail!("used, and said to be unused at times: {}", needless.join(", "));
-            }
             Ok(())
         });
-        for right in RIGHTS.iter().filter(|right| right.unused.is_some()) {
-            println!(
-                "        not used: {} ({})",
-                right.resources.join(", "),
-                right.unused.unwrap_or_default()
-            );
+        for right in RIGHTS {
+            let Some(reason) = right.unused else { continue };
+            let any = |resource: &&str| right.verbs.iter().any(|verb| self.saw(right.group, resource, verb));
+            if !right.resources.iter().any(any) {
+                println!(
+                    "        unused: {} {} ({reason})",
+                    right.verbs.join(", "),
+                    right.resources.join(", ")
+                );
+            }
         }
+    }
+
+    fn saw(&self, group: &str, resource: &str, verb: &str) -> bool {
+        self.allowed.iter().any(|(g, r, v)| (g.as_str(), r.as_str(), v.as_str()) == (group, resource, verb))
     }
 }
