@@ -79,7 +79,8 @@ pub struct Group {
     pub display_name: Option<String>,
     /// The group's object id in Entra.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')").message("entraObjectId is the object id of the group in Entra, like 11111111-2222-3333-4444-555555555555; a name goes to displayName"))]
     pub entra_object_id: Option<String>,
 }
 
@@ -92,10 +93,12 @@ pub struct User {
     /// The person's sign-in name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 256), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[^@ ]+@[^@ ]+$')").message("userPrincipalName is a sign-in name, like ada@acme.example; a group goes to group.displayName"))]
     pub user_principal_name: Option<String>,
     /// The person's object id in Entra.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')").message("entraObjectId is the object id of the user in Entra, like 11111111-2222-3333-4444-555555555555; a sign-in name goes to userPrincipalName"))]
     pub entra_object_id: Option<String>,
 }
 

@@ -29,6 +29,8 @@ pub const CRDS_YAML: &str = concat!(
 pub mod annotations {
     /// `<sha256>` of the identity provider certificate that AWS has imported.
     pub const ACKNOWLEDGE: &str = "causeway.dev/acknowledge";
+    /// `<sha256>` of the signing certificate that is to be replaced now, whatever time it has left.
+    pub const ROTATE_CERTIFICATE: &str = "causeway.dev/rotate-certificate";
     /// `true`: let go of everything in the clouds when the resource is deleted.
     pub const ABANDON: &str = "causeway.dev/abandon";
     /// `<scope>@<RFC 3339>`: restart the synchronization job.

@@ -32,9 +32,10 @@ pub fn put_secret(namespace: &str, name: &str, pairs: &[(&str, &str)]) -> String
     put(&format!("secret generic {name} -n {namespace}{}", literals.concat()))
 }
 
-/// Puts a value under one key of a Secret that exists; whatever else it holds stays.
-pub fn patch_secret(namespace: &str, name: &str, key: &str) -> String {
-    let patch = format!("{{\"stringData\":{{\"{key}\":\"<value>\"}}}}");
+/// Puts values under these keys of a Secret that exists; whatever else it holds stays.
+pub fn patch_secret(namespace: &str, name: &str, keys: &[&str]) -> String {
+    let pairs: Vec<String> = keys.iter().map(|key| format!("\"{key}\":\"<value>\"")).collect();
+    let patch = format!("{{\"stringData\":{{{}}}}}", pairs.join(","));
     format!("kubectl patch secret {name} -n {namespace} --type=merge -p '{patch}'")
 }
 
@@ -84,8 +85,8 @@ mod tests {
                 "kubectl create secret generic s -n n --from-literal=a=<a> --from-literal=b=<b> --dry-run=client -o yaml | kubectl apply -f -",
             ),
             (
-                patch_secret("n", "s", "a"),
-                "kubectl patch secret s -n n --type=merge -p '{\"stringData\":{\"a\":\"<value>\"}}'",
+                patch_secret("n", "s", &["a", "b"]),
+                "kubectl patch secret s -n n --type=merge -p '{\"stringData\":{\"a\":\"<value>\",\"b\":\"<value>\"}}'",
             ),
             (
                 put_config_map("n", "m", "k"),

@@ -87,17 +87,24 @@ impl Context {
         format!("{}/{namespace}/{name}", self.settings.installation_id)
     }
 
-    /// One key of a Secret, read anew. A line break at the end is nobody's intention and is left out.
+    /// One key of a Secret, read anew. A line break at the end is nobody's intention and is left out. `field` is where the
+    /// spec says which key.
     ///
     /// # Errors
     /// `SecretNotFound` (class Blocked) naming Secret and key; API server trouble.
-    pub async fn secret_value(&self, namespace: &str, name: &str, key: &str) -> Result<Sensitive, Problem> {
+    pub async fn secret_value(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+        field: &str,
+    ) -> Result<Sensitive, Problem> {
         let secret = secrets::read(&self.kube, namespace, name).await?;
         let secret = secret.ok_or_else(|| secrets::missing(namespace, name, &[key]))?;
         let value = secret.data.as_ref().and_then(|data| data.get(key));
         let text = value.and_then(|value| std::str::from_utf8(&value.0).ok()).unwrap_or_default();
         match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(secrets::without(namespace, name, &secret, key)),
+            "" => Err(secrets::without(namespace, name, &secret, &[key], Some(field))),
             value => Ok(Sensitive::new(value)),
         }
     }

@@ -13,6 +13,7 @@ mod outcome;
 pub mod permission_set_binding;
 mod punctual;
 mod related;
+mod remarks;
 mod runner;
 pub mod scim_connection;
 mod secrets;

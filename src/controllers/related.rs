@@ -40,11 +40,16 @@ impl Related for IdentityFederation {
 }
 
 impl Related for ScimConnection {
-    /// Bindings wait for provisioning cycles; a federation that is being deleted waits for the connection's end.
-    fn wake_related(&self, _gone: bool, stores: &Stores) {
+    /// Bindings wait for provisioning cycles; a federation that is being deleted waits for the connection's end, and so
+    /// may another connection of it.
+    fn wake_related(&self, gone: bool, stores: &Stores) {
         let (namespace, federation) = (self.namespace().unwrap_or_default(), &self.spec.federation_ref.name);
         for binding in known(&stores.bindings).filter(|b| binds(b, &namespace, federation)) {
             wake(&stores.bindings, &binding.namespace().unwrap_or_default(), &binding.name_any());
+        }
+        let rivals = known(&stores.connections).filter(|c| gone && refers(c, &namespace, federation));
+        for rival in rivals.filter(|c| c.uid() != self.uid()) {
+            wake(&stores.connections, &namespace, &rival.name_any());
         }
         wake_if_deleting(stores, &namespace, federation);
     }
@@ -52,18 +57,17 @@ impl Related for ScimConnection {
 
 impl Related for PermissionSetBinding {
     /// A federation that is being deleted waits for the binding's end, and so may another binding that claims the
-    /// same permission set.
+    /// same permission set, through whatever federation.
     fn wake_related(&self, gone: bool, stores: &Stores) {
         let own = self.namespace().unwrap_or_default();
         let reference = &self.spec.federation_ref;
         let namespace = reference.namespace.as_deref().unwrap_or(&own);
         wake_if_deleting(stores, namespace, &reference.name);
         if gone {
-            let rivals = known(&stores.bindings).filter(|b| {
-                binds(b, namespace, &reference.name)
-                    && b.spec.permission_set.name == self.spec.permission_set.name
-            });
-            for rival in rivals.filter(|r| r.uid() != self.uid()) {
+            let set = &self.spec.permission_set.name;
+            let rivals = known(&stores.bindings)
+                .filter(|b| b.spec.permission_set.name == *set && b.uid() != self.uid());
+            for rival in rivals {
                 wake(&stores.bindings, &rival.namespace().unwrap_or_default(), &rival.name_any());
             }
         }

@@ -22,7 +22,7 @@ use super::related::{Change, Changes, Related};
 use super::stores::{Lane, Stores};
 use super::wake::key;
 use super::writes::{self, conditions_of_a_first_visit};
-use super::{Cleanup, Managed, Next, Notice, Outcome, Reconciler};
+use super::{Cleanup, Managed, Next, Notice, Outcome, Reconciler, remarks};
 use crate::api::annotations;
 use crate::line::{Line, Place, Urgency};
 use crate::problem::{Class, Problem};
@@ -377,6 +377,7 @@ where
             let (rate, now) = (self.context.settings.limits.sso_admin_per_second, self.context.clock.now());
             outcome.status = writes::waits_for_its_turn(object, outcome.status, rate, now);
         }
+        remarks::add(object, &mut outcome);
         if writes::differs(object, &outcome.status) {
             if writes::write_status(api, object, &outcome.status).await?.is_none() {
                 return Ok(None);

@@ -44,19 +44,44 @@ pub fn missing(namespace: &str, name: &str, keys: &[&str]) -> Problem {
     Problem::new(Class::Blocked, Reason::SecretNotFound, message)
 }
 
-/// The problem with a Secret that lacks a key, or has nothing (or no text) under it.
-pub fn without(namespace: &str, name: &str, secret: &Secret, key: &str) -> Problem {
-    let what = match secret.data.as_ref().and_then(|data| data.get(key)) {
-        None => format!("has no key {key} ({})", keys(secret)),
-        Some(value) if std::str::from_utf8(&value.0).is_err() => format!("holds no text under the key {key}"),
-        Some(_) => format!("has nothing under the key {key}"),
+/// The problem with a Secret that lacks these keys, or has nothing (or no text) under them. `field`: where the spec says
+/// which key it is.
+pub fn without(
+    namespace: &str,
+    name: &str,
+    secret: &Secret,
+    lacking: &[&str],
+    field: Option<&str>,
+) -> Problem {
+    let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
+    let absent: Vec<&str> = lacking.iter().copied().filter(|key| value(key).is_none()).collect();
+    let what = match (absent.as_slice(), lacking) {
+        ([_, ..], _) if absent.len() == lacking.len() => {
+            format!("has no key {} ({})", absent.join(" and no key "), keys(secret))
+        }
+        (_, [key]) if value(key).is_some_and(|v| std::str::from_utf8(&v.0).is_err()) => {
+            format!("holds no text under the key {key}")
+        }
+        _ => format!("has nothing under the key {}", lacking.join(" and nothing under the key ")),
     };
+    let named = named(texts(secret));
+    let or = match field.filter(|_| texts(secret).next().is_some()) {
+        Some(field) => format!(", or set {field} to the key that is meant ({named})"),
+        None => String::new(),
+    };
+    let put = if lacking.len() > 1 { "put them there" } else { "put it there" };
     let message = format!(
-        "Secret {name} in namespace {namespace} {what}; put it there: {}; it is looked at again within {}",
-        commands::patch_secret(namespace, name, key),
+        "Secret {name} in namespace {namespace} {what}; {put}: {}{or}; it is looked at again within {}",
+        commands::patch_secret(namespace, name, lacking),
         commands::seconds(BLOCKED)
     );
     Problem::new(Class::Blocked, Reason::SecretNotFound, message)
+}
+
+/// The keys under which there is text.
+fn texts(secret: &Secret) -> impl Iterator<Item = &str> {
+    let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|text| !text.trim().is_empty());
+    secret.data.iter().flatten().filter(move |(_, value)| is_text(&value.0)).map(|(key, _)| key.as_str())
 }
 
 /// The names of the keys that a Secret has.
@@ -101,7 +126,11 @@ mod tests {
             (json!({"clientSecret": "//4="}), "no text under the key clientSecret"),
         ] {
             let secret: Secret = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
-            let problem = without("identity", "entra", &secret, "clientSecret");
+            let problem =
+                without("identity", "entra", &secret, &["clientSecret"], Some("spec.x.secretRef.key"));
+            let other = words.contains("Client-Secret");
+            let or = "or set spec.x.secretRef.key to the key that is meant (it has Client-Secret, other)";
+            assert_eq!(problem.message.contains(or), other, "{}", problem.message);
             assert_eq!((problem.class, problem.reason), (Class::Blocked, Reason::SecretNotFound));
             for words in [
                 words,
@@ -111,6 +140,28 @@ mod tests {
             ] {
                 assert!(problem.message.contains(words), "{words}: {}", problem.message);
             }
+        }
+    }
+
+    #[test]
+    fn all_keys_that_a_secret_lacks_are_named_at_once() {
+        let keys = ["accessKeyId", "secretAccessKey"];
+        for (data, lacking, what) in [
+            (
+                json!({"id": "eA=="}),
+                &keys[..],
+                "has no key accessKeyId and no key secretAccessKey (it has id)",
+            ),
+            (json!({"accessKeyId": ""}), &keys[..], "nothing under the key accessKeyId and nothing under"),
+            (json!({"accessKeyId": "eA=="}), &keys[1..], "has no key secretAccessKey (it has accessKeyId)"),
+        ] {
+            let secret: Secret = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
+            let message = without("identity", "aws", &secret, lacking, None).message;
+            assert!(message.contains(what) && !message.contains("or set"), "{message}");
+            assert!(
+                lacking.iter().all(|key| message.contains(&format!("\"{key}\":\"<value>\""))),
+                "{message}"
+            );
         }
     }
 

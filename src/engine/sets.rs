@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::instance::{Instance, Parts, locked};
+use super::plan_assignments::Grant;
 use super::plan_set::{DesiredSet, ObservedSet, SetStep};
 use super::tracker::{Target, Verb, older};
 use crate::clients::aws::permission_sets::{PermissionSet, SetEdit};
@@ -214,12 +215,13 @@ impl Instance {
         self.sso.provisioned_accounts(set_arn, false).await
     }
 
-    /// How many assignments of a set there are on an account, whoever made them.
+    /// The assignments of a set on an account as AWS shows them now, whoever made them.
     ///
     /// # Errors
     /// The classified failure.
-    pub async fn count_assignments(&self, set_arn: &str, account: &str) -> Result<usize, CloudError> {
-        Ok(self.sso.assignments_of_pair(set_arn, account).await?.len())
+    pub async fn assignments_on(&self, set_arn: &str, account: &str) -> Result<BTreeSet<Grant>, CloudError> {
+        let all = self.sso.assignments_of_pair(set_arn, account).await?;
+        Ok(all.into_iter().map(|a| Grant { account: a.account, principal: a.principal }).collect())
     }
 
     /// Whether anybody has the set on an account, but for those of whom we know that they have just lost it. Others may

@@ -63,7 +63,7 @@ reasons! {
     OwnedByOther,
     /// An object of that name exists and carries nobody's mark; set `adopt` to take it over.
     NotAdopted,
-    /// Two resources claim the same object.
+    /// Two resources claim the same object. Of bindings and of connections the one that was there first works on; of federations neither does.
     ClaimedTwice,
     /// The application to adopt does not exist.
     ApplicationNotFound,

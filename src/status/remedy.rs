@@ -50,7 +50,7 @@ impl Reason {
             }
             Self::NotAdopted => "Set `adopt` to take the object over, or choose another name.",
             Self::ClaimedTwice => {
-                "Delete one of the resources that the message names, or let it name another object."
+                "Delete the binding or connection that says so, which has given nothing, or the one that it names, and it takes over. Of two federations delete one, or let it name another application."
             }
             Self::ApplicationNotFound => {
                 "Correct `spec.entra.application.adopt.appId`, or restore the application from Entra's deleted ones."

@@ -143,7 +143,7 @@ fn each_part_that_breaks_the_rules_is_refused_and_named() {
             (
                 "payments-f",
                 json!({"principals": [{"user": {"userPrincipalName": "ada@acme.example"}}]}),
-                "user ada@acme.example is not in its users",
+                "user ada@acme.example: it names groups alone",
             ),
             // Nobody is there of that name: it could never be allowed.
             (
@@ -174,7 +174,7 @@ fn each_part_that_breaks_the_rules_is_refused_and_named() {
         .await;
         twin.create("payments-i", &readers("payments-i", json!({}))).await;
         let status = twin.pass(&operator, "payments-i").await.unwrap().status;
-        assert!(refused(&status).contains("none of its permissionsBoundaries"), "{status:#?}");
+        assert!(refused(&status).contains("it asks for one of its permissionsBoundaries ("), "{status:#?}");
         assert_eq!(twin.mutations(0).len(), 0);
         let bounded = json!({"spec": {"permissionSet": {"permissionsBoundary": {"managedPolicyArn": READ}}}});
         twin.patch("payments-i", &bounded).await;

@@ -1,4 +1,5 @@
 use causeway::api::v1alpha1::ScimConnection;
+use causeway::controllers::Next;
 use kube::api::{Api, PostParams};
 use sandbox::world::ExistingPermissionSet;
 use serde_json::json;
@@ -40,24 +41,101 @@ fn what_is_not_ours_is_not_touched() {
 }
 
 #[test]
-fn two_bindings_that_claim_one_set_do_not_fight() {
+fn of_two_bindings_that_claim_one_set_the_first_works_on_and_the_other_takes_over_when_it_is_gone() {
     run(async {
         let twin = Twin::start(world()).await;
         let operator = twin.operator().await;
+        // The mark counts, not the name or the age.
         twin.create("one", &plain("Readers")).await;
         twin.settle(&operator, "one").await.unwrap();
         let before = twin.sandbox.core.journal.last();
-        twin.create("two", &plain("Readers")).await;
-        for (name, other) in [("one", "two"), ("two", "one")] {
-            let status = twin.pass(&operator, name).await.unwrap().status;
-            assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()));
-            assert!(said(&status, "Ready").2.contains(other));
-        }
-        twin.delete("two").await;
-        assert!(twin.settle(&operator, "two").await.is_none());
+        twin.create("a-newcomer", &plain("Readers")).await;
+        let status = twin.pass(&operator, "a-newcomer").await.unwrap().status;
+        assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
+        let told = said(&status, "Ready").2;
+        assert!(
+            told.contains("PermissionSetBinding one, which works on") && told.contains("delete this one")
+        );
+        assert_eq!(status.permission_set_arn, None);
         let status = twin.settle(&operator, "one").await.unwrap();
-        assert_eq!(ready(&status).0, "True");
+        assert_eq!(ready(&status).0, "True", "{status:#?}");
+        // The newcomer can be deleted at no cost.
+        twin.delete("a-newcomer").await;
+        assert!(twin.settle(&operator, "a-newcomer").await.is_none());
         assert_eq!(twin.mutations(before).len(), 0);
+
+        // The first works on: it takes and gives.
+        twin.create("a-newcomer", &plain("Readers")).await;
+        twin.pass(&operator, "a-newcomer").await.unwrap();
+        twin.patch("one", &json!({"spec": {"accounts": {"include": [{"ids": [DEV]}]}}})).await;
+        let status = twin.settle(&operator, "one").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 1), "{status:#?}");
+        assert_eq!(twin.assignments(), [format!("Readers {DEV} aws-engineers")]);
+
+        // While the first goes the other waits, and then goes on by itself.
+        let before = twin.sandbox.core.journal.last();
+        twin.delete("one").await;
+        let status = twin.pass(&operator, "a-newcomer").await.unwrap().status;
+        assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
+        assert!(said(&status, "Ready").2.contains("one, which is being deleted"), "{status:#?}");
+        assert_eq!(twin.mutations(before).len(), 0);
+        assert!(twin.settle(&operator, "one").await.is_none());
+        let gone = twin.sandbox.core.journal.last();
+        let status = twin.settle(&operator, "a-newcomer").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 1), "{status:#?}");
+        assert_eq!(twin.mutations(gone)[0].operation, "CreatePermissionSet");
+    });
+}
+
+#[test]
+fn before_anybody_has_the_set_the_older_binding_makes_it() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        // Of one second, the name decides.
+        twin.create("first", &plain("Readers")).await;
+        twin.create("second", &plain("Readers")).await;
+        let status = twin.pass(&operator, "second").await.unwrap().status;
+        assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
+        assert!(said(&status, "Ready").2.contains("PermissionSetBinding first"), "{status:#?}");
+        assert_eq!(twin.mutations(0).len(), 0);
+        let status = twin.settle(&operator, "first").await.unwrap();
+        assert_eq!(ready(&status).0, "True", "{status:#?}");
+        let status = twin.pass(&operator, "second").await.unwrap().status;
+        assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
+        twin.assert_nothing_twice();
+    });
+}
+
+#[test]
+fn a_set_that_a_deleted_binding_left_is_taken_over_only_when_somebody_gives_it_up() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["deletionPolicy"] = json!("Retain");
+        twin.create("one", &spec).await;
+        let arn = twin.settle(&operator, "one").await.unwrap().permission_set_arn.unwrap();
+        let mut next = plain("Readers");
+        next["permissionSet"]["adopt"] = json!(true);
+        twin.create("two", &next).await;
+        twin.delete("one").await;
+        let status = twin.pass(&operator, "two").await.unwrap().status;
+        assert!(said(&status, "Ready").2.contains("one, which is being deleted"), "{status:#?}");
+        assert!(twin.settle(&operator, "one").await.is_none());
+        let before = twin.sandbox.core.journal.last();
+        let outcome = twin.pass(&operator, "two").await.unwrap();
+        assert_eq!(ready(&outcome.status), ("False".into(), "OwnedByOther".into()), "{outcome:#?}");
+        let told = said(&outcome.status, "Ready").2;
+        assert!(told.contains("does not exist any more") && told.contains(&arn), "{told}");
+        assert!(matches!(outcome.next, Next::After(_)), "it looks again by itself: {outcome:#?}");
+        assert_eq!(twin.mutations(before).len(), 0);
+        // The command of the message.
+        let instance = twin.sandbox.aws.facts().instance_arn.unwrap();
+        let untag = twin.aws.ssoadmin.untag_resource().instance_arn(instance).resource_arn(arn);
+        patiently(|| untag.clone().tag_keys("causeway.dev/owner").send()).await;
+        let status = twin.settle(&operator, "two").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 1), "{status:#?}");
     });
 }
 
@@ -171,6 +249,13 @@ fn principals_that_are_missing_say_why() {
         >| { o.status.current == 1 && o.status.pending == 0 };
         let status = twin.until(&operator, "readers", bound).await.unwrap();
         assert_eq!(ready(&status), ("False".into(), "NotInEntra".into()), "{status:#?}");
+        let (verdict, reason, message) = said(&status, "AssignmentsReady");
+        assert_eq!(
+            (verdict.as_str(), reason.as_str()),
+            ("False", "NotInEntra"),
+            "not all that is asked for is there"
+        );
+        assert!(message.contains("assignments exist; the others wait for their principals"), "{message}");
         let why: Vec<(&str, &str)> =
             status.waiting.iter().map(|w| (w.principal.as_str(), w.reason.as_str())).collect();
         assert_eq!(

@@ -30,40 +30,57 @@ async fn settled(twin: &Twin, principals: &[&str], accounts: &[&str]) {
 }
 
 #[test]
-fn two_that_claim_one_set_still_remove_what_the_other_does_not_hold_on_to() {
+fn who_comes_second_to_a_set_without_a_mark_still_removes_what_the_first_does_not_hold_on_to() {
     run(async {
         let twin = Twin::start(world()).await;
         settled(&twin, &["aws-engineers", "aws-admins", "aws-auditors"], &[SHOP]).await;
         let operator = twin.operator().await;
-        twin.create("rival", &plain("Readers")).await;
-        // The rival's ledger has the auditors too.
-        let maps = Api::<ConfigMap>::namespaced(twin.client.clone(), &twin.namespace);
-        let mut ledger = twin.ledger("readers").await.unwrap();
+        let ledger = twin.ledger("readers").await.unwrap();
+        let arn = ledger.data.as_ref().unwrap()["permissionSetArn"].clone();
+        twin.delete("readers").await;
+        twin.patch("readers", &json!({"metadata": {"finalizers": null}})).await;
+        // A set that lost its mark, and two that say that it is theirs; the first has the auditors too.
+        let instance = twin.sandbox.aws.facts().instance_arn.unwrap();
+        let untag = twin.aws.ssoadmin.untag_resource().instance_arn(instance).resource_arn(arn);
+        patiently(|| untag.clone().tag_keys("causeway.dev/owner").send()).await;
+        let mut spec = plain("Readers");
+        spec["principals"] = groups(&["aws-engineers", "aws-admins", "aws-auditors"]);
+        twin.create("a-first", &plain("Readers")).await;
+        twin.create("second", &spec).await;
         let auditors = format!("group.{}", group_id(&twin, "aws-auditors").await.unwrap());
-        ledger.data.as_mut().unwrap().retain(|k, _| !k.starts_with("group.") || *k == auditors);
-        ledger.metadata = ObjectMeta {
-            name: Some("rival-ledger".into()),
-            labels: ledger.metadata.labels,
-            ..ObjectMeta::default()
-        };
-        maps.create(&PostParams::default(), &ledger).await.unwrap();
+        let maps = Api::<ConfigMap>::namespaced(twin.client.clone(), &twin.namespace);
+        for name in ["a-first", "second"] {
+            let mut theirs = ledger.clone();
+            if name == "a-first" {
+                let data = theirs.data.as_mut().unwrap();
+                data.retain(|k, _| !k.starts_with("group.") || *k == auditors);
+            }
+            theirs.metadata = ObjectMeta {
+                name: Some(format!("{name}-ledger")),
+                labels: theirs.metadata.labels,
+                ..ObjectMeta::default()
+            };
+            maps.create(&PostParams::default(), &theirs).await.unwrap();
+        }
 
         let before = twin.sandbox.core.journal.last();
         let change = json!({"spec": {
-            "permissionSet": {"sessionDuration": "2h"}, "accounts": {"include": [{"ids": [SHOP, DEV]}]},
-            "principals": groups(&["aws-engineers"])}});
-        twin.patch("readers", &change).await;
+            "permissionSet": {"sessionDuration": "2h", "adopt": true},
+            "accounts": {"include": [{"ids": [SHOP, DEV]}]}, "principals": groups(&["aws-engineers"])}});
+        twin.patch("second", &change).await;
         let left = [format!("Readers {SHOP} aws-auditors"), format!("Readers {SHOP} aws-engineers")];
-        let done = |o: &Seen| twin.assignments() == left && o.status.pending == 1;
-        let status = twin.until(&operator, "readers", done).await.unwrap();
+        let status = twin.until(&operator, "second", |_| twin.assignments() == left).await.unwrap();
         assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
-        assert!(said(&status, "Ready").2.contains("rival"));
+        assert!(said(&status, "Ready").2.contains("a-first"));
+        for _ in 0..3 {
+            twin.pass(&operator, "second").await.unwrap();
+        }
         let done: Vec<String> = twin.mutations(before).into_iter().map(|e| e.operation).collect();
         assert_eq!(done, ["DeleteAccountAssignment"], "nothing else is written");
 
-        twin.delete("rival").await;
-        twin.patch("rival", &json!({"metadata": {"finalizers": null}})).await;
-        let status = twin.settle(&operator, "readers").await.unwrap();
+        twin.delete("a-first").await;
+        twin.patch("a-first", &json!({"metadata": {"finalizers": null}})).await;
+        let status = twin.settle(&operator, "second").await.unwrap();
         assert_eq!((ready(&status).0.as_str(), status.current), ("True", 2), "{status:#?}");
     });
 }

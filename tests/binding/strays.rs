@@ -47,6 +47,37 @@ fn what_is_on_another_instance_is_not_forgotten() {
 }
 
 #[test]
+fn what_cannot_be_seen_in_a_wrong_region_is_neither_counted_as_gone_nor_forgotten() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        let mut spec = plain("Readers");
+        spec["accounts"] = json!({"include": [{"ids": [SHOP, DEV]}]});
+        twin.create("readers", &spec).await;
+        assert_eq!(twin.settle(&operator, "readers").await.unwrap().current, 2);
+        let (before, ledger) = (twin.assignments(), twin.ledger("readers").await.unwrap().data);
+        // As the federation's own controller sees it: no instance there.
+        twin.patch_federation(&json!({"spec": {"aws": {"region": "us-east-1"}}})).await;
+        twin.instance_ready(false).await;
+        for change in [json!({"metadata": {"labels": {"a": "b"}}}), json!({"spec": {"principals": []}})] {
+            twin.patch("readers", &change).await;
+            for _ in 0..3 {
+                let status = twin.look_anew(&operator, "readers").await.status;
+                assert_eq!(ready(&status).0, "False", "{status:#?}");
+                assert_eq!(status.current, 2, "{status:#?}");
+            }
+        }
+        assert_eq!(twin.assignments(), before);
+        assert_eq!(twin.ledger("readers").await.unwrap().data, ledger);
+        twin.patch_federation(&json!({"spec": {"aws": {"region": "eu-west-1"}}})).await;
+        twin.instance_ready(true).await;
+        let status = twin.settle(&operator, "readers").await.unwrap();
+        assert_eq!((ready(&status).0.as_str(), status.current), ("True", 0), "{status:#?}");
+        assert_eq!(twin.assignments(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn a_set_that_was_given_to_another_owner_keeps_its_assignments() {
     run(async {
         let twin = Twin::start(world()).await;

@@ -104,6 +104,19 @@ fn api_server(secrets: Secrets, accounts: Accounts, issuer: Arc<Issuer>) -> kube
 }
 
 impl Twin {
+    /// Without a trace, or with no right left to read them.
+    fn take_secrets_away(&self, forbidden: bool) {
+        let mut secrets = self.secrets.lock().unwrap();
+        if forbidden {
+            for name in ["entra", "aws"] {
+                let keys = [(FORBIDDEN.to_owned(), String::new())].into();
+                secrets.insert(format!("identity/secrets/{name}"), keys);
+            }
+        } else {
+            secrets.clear();
+        }
+    }
+
     pub(super) async fn start() -> Self {
         Self::changed(|_, _| ()).await
     }
@@ -276,17 +289,7 @@ async fn a_deletion_may_finish_with_the_credentials_used_last() {
     twin.context.aws(&federation).await.unwrap();
     // With a namespace its Secrets go, or first the right to read them.
     for gone in ["removed", "forbidden"] {
-        let mut secrets = twin.secrets.lock().unwrap();
-        match gone {
-            "removed" => secrets.clear(),
-            _ => {
-                for name in ["entra", "aws"] {
-                    let forbidden = [(FORBIDDEN.to_owned(), String::new())].into();
-                    secrets.insert(format!("identity/secrets/{name}"), forbidden);
-                }
-            }
-        }
-        drop(secrets);
+        twin.take_secrets_away(gone == "forbidden");
         assert!(twin.context.graph(&federation).await.is_err(), "{gone}: only while it is being deleted");
         let federation = deleted(federation.clone());
         twin.context.graph(&federation).await.unwrap().groups_named("aws-engineers").await.unwrap();

@@ -71,14 +71,14 @@ fn a_secret_is_read_by_name_and_what_is_missing_is_named() {
         )
         .unwrap();
         secrets.create(&Default::default(), &secret).await.unwrap();
-        let value = context.secret_value(&ns, "s", "key").await.unwrap();
+        let value = context.secret_value(&ns, "s", "key", "spec.x").await.unwrap();
         assert_eq!((value.expose(), format!("{value:?}").contains("hush")), ("hush", false));
         for (name, key, said) in [
             ("none", "key", "Secret none"),
             ("s", "other", "no key other (it has empty, key)"),
             ("s", "empty", "nothing under the key empty"),
         ] {
-            let problem = context.secret_value(&ns, name, key).await.unwrap_err();
+            let problem = context.secret_value(&ns, name, key, "spec.x").await.unwrap_err();
             assert_eq!((problem.class, problem.reason), (Class::Blocked, Reason::SecretNotFound));
             assert!(problem.message.contains(said), "{}", problem.message);
         }

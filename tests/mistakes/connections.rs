@@ -112,6 +112,14 @@ pub const WORKING: &[Mistake] = &[
         "annotate: {causeway.dev/restart: Full}",
         "Write it as Full@2026-01-31T12:00:00Z: what is asked for once must not be done twice.",
     ),
+    told(
+        "An annotation that is misspelt",
+        READY,
+        "Succeeded",
+        &["causeway.dev/restrat means nothing", "causeway.dev/restart"],
+        "annotate: {causeway.dev/restrat: 'Full@2026-01-31T12:00:00Z'}",
+        "Write one of those that the message lists. `docs/annotations.md` says what each does.",
+    ),
 ];
 
 /// In a second connection.
@@ -120,9 +128,9 @@ pub const SECOND: &[Mistake] = &[
         "Two connections of one federation",
         READY,
         "ClaimedTwice",
-        &["acme"],
+        &["acme", "delete it"],
         "spec: {}",
-        "Delete one of them. Nothing is done for either meanwhile.",
+        "Delete the one that says so. The other works on.",
     ),
     told(
         "A connection of a federation that does not exist",
@@ -190,7 +198,9 @@ pub async fn run(book: &Book) {
         }
         book.expect(&scene.world, "acme", mistake).await;
         if !make.annotate.is_empty() {
-            scene.annotate(&json!({"causeway.dev/restart": null})).await;
+            let gone: serde_json::Map<String, Value> =
+                make.annotate.keys().map(|key| (key.clone(), Value::Null)).collect();
+            scene.annotate(&Value::Object(gone)).await;
         }
     }
     scene.mend().await;

@@ -26,8 +26,8 @@ pub struct Live {
     core: Arc<Core>,
     names: Names,
     client: Client,
-    /// The program, and its configuration.
-    kubectl: (PathBuf, PathBuf),
+    /// The program, and its configuration; none where nobody watches.
+    kubectl: Option<(PathBuf, PathBuf)>,
     operator: Operator,
     told: u64,
     /// Whether a console may refuse for now what a resource asks for.
@@ -42,11 +42,11 @@ impl Live {
     pub fn new(
         screen: &Screen,
         sandbox: &Sandbox,
-        cluster: &ControlPlane,
+        cluster: Option<&ControlPlane>,
         client: Client,
         operator: Operator,
     ) -> Self {
-        let kubectl = (cluster.kubectl(), cluster.kubeconfig().to_owned());
+        let kubectl = cluster.map(|c| (c.kubectl(), c.kubeconfig().to_owned()));
         let core = sandbox.core.clone();
         let told = core.journal.last();
         let names = Names::of(sandbox);
@@ -84,6 +84,7 @@ impl Live {
     pub async fn until_ready(&mut self, person: &Person, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut refused = String::new();
+        let mut shown = Vec::new();
         loop {
             let objects = self.tick().await?;
             let ready = wanted.iter().all(|(kind, name)| {
@@ -92,9 +93,14 @@ impl Live {
             if ready {
                 return Ok(());
             }
-            let asks = |o: &DynamicObject| o.data.pointer("/status/handoff/pending/0").is_some();
-            if objects.values().any(asks) {
-                self.table().await?;
+            let step = |o: &DynamicObject| o.data.pointer("/status/handoff/pending/0/step").cloned();
+            let asked: Vec<Value> = objects.values().filter_map(step).collect();
+            if !asked.is_empty() {
+                // One that has to wait is asked for again and again.
+                if shown != asked {
+                    self.table().await?;
+                }
+                shown = asked;
                 let act = match person.act().await {
                     Err(error) if self.patient => {
                         refused = format!("; the person was refused: {error:#}");
@@ -121,7 +127,7 @@ impl Live {
     /// What kubectl shows of all three kinds, as people see it.
     pub async fn table(&self) -> anyhow::Result<()> {
         const SHOWN: [&str; 4] = ["get", "idf,scim,psb", "-n", "identity"];
-        let (program, kubeconfig) = &self.kubectl;
+        let Some((program, kubeconfig)) = &self.kubectl else { return Ok(()) };
         let mut command = tokio::process::Command::new(program);
         let output =
             command.args(SHOWN).env("KUBECONFIG", kubeconfig).output().await.context("run kubectl")?;

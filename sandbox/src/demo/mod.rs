@@ -169,7 +169,7 @@ async fn story(demo: &Demo, screen: &Screen) -> anyhow::Result<()> {
         operator.id()
     ));
 
-    let mut live = Live::new(screen, &sandbox, &cluster, client.clone(), operator);
+    let mut live = Live::new(screen, &sandbox, Some(&cluster), client.clone(), operator);
     let told = journey_in(&mut live, &person, screen, &sandbox, &client).await;
     let finished = match told {
         Ok(()) => {
@@ -211,7 +211,7 @@ pub async fn rehearsal(
     let _clock = run_the_clock(sandbox);
     let screen = Screen::silent();
     let person = Person::new(sandbox, client.clone(), "identity");
-    let mut live = Live::new(&screen, sandbox, client.clone(), operator);
+    let mut live = Live::new(&screen, sandbox, None, client.clone(), operator);
     if applied == Applied::AtOnce {
         live = live.patient();
     }

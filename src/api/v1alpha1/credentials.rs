@@ -24,7 +24,8 @@ pub struct EntraCredentials {
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecret {
     /// Application (client) id of the app registration that the operator uses.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')").message("clientId is the application (client) id of the app registration, like 11111111-2222-3333-4444-555555555555, not its name"))]
     pub client_id: String,
     /// Secret and key that hold the client secret's value.
     pub secret_ref: SecretKeyRef,
@@ -36,9 +37,11 @@ pub struct ClientSecret {
 pub struct EntraServiceAccount {
     /// Name of the ServiceAccount.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message("serviceAccount.name is the name of a ServiceAccount of this namespace, like causeway"))]
     pub name: String,
     /// Application (client) id of the app registration whose federated credential names the ServiceAccount.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')").message("clientId is the application (client) id of the app registration, like 11111111-2222-3333-4444-555555555555, not its name"))]
     pub client_id: String,
 }
 
@@ -67,12 +70,14 @@ pub struct AwsCredentials {
 pub struct AwsServiceAccount {
     /// Name of the ServiceAccount.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message("serviceAccount.name is the name of a ServiceAccount of this namespace, like causeway"))]
     pub name: String,
     /// The role. The operator's setting --allowed-roles must list it for this namespace.
     #[schemars(
         length(max = 2048),
         regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$")
     )]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$')").message("roleArn is the ARN of an IAM role, like arn:aws:iam::111122223333:role/causeway, not its name"))]
     pub role_arn: String,
 }
 
@@ -85,6 +90,7 @@ pub struct AssumeRole {
         length(max = 2048),
         regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$")
     )]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$')").message("roleArn is the ARN of an IAM role, like arn:aws:iam::111122223333:role/causeway, not its name"))]
     pub role_arn: String,
     /// What the role's trust policy asks for in its condition sts:ExternalId, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

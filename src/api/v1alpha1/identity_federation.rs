@@ -79,7 +79,8 @@ fn retain() -> DeletionPolicy {
 pub struct Entra {
     /// Directory (tenant) id. Not with external.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')").message("tenantId is the directory (tenant) id in lower case, like 11111111-2222-3333-4444-555555555555, not a domain name"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("tenantId is immutable: to use another tenant, delete this IdentityFederation (with deletionPolicy Retain its application stays) and create it again"))]
     pub tenant_id: String,
     /// How the operator signs in to Microsoft Graph. Or external.
@@ -151,7 +152,8 @@ fn yes() -> bool {
 #[serde(rename_all = "camelCase")]
 pub struct Adopt {
     /// Its application (client) id.
-    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')").message("adopt.appId is the application (client) id of the application, like 11111111-2222-3333-4444-555555555555, not its name"))]
     pub app_id: String,
 }
 
@@ -171,16 +173,19 @@ pub enum AssignmentMode {
 pub struct SigningCertificate {
     /// How long a new certificate is valid, at most three years: `26280h` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]{1,5}h$"))]
-    #[x_kube(validation = Rule::new("duration(self) <= duration('26280h') && duration(self) >= duration('24h')").message("lifetime must be between 24h and 26280h (three years)"))]
+    #[schemars(length(max = 32), regex(pattern = r"^[0-9]{1,5}h$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,5}h$')").message("write lifetime in hours, like 26280h"))]
+    #[x_kube(validation = Rule::new("!self.matches('^[0-9]{1,5}h$') || (duration(self) <= duration('26280h') && duration(self) >= duration('24h'))").message("lifetime must be between 24h and 26280h (three years)"))]
     pub lifetime: Option<String>,
     /// How long before its end a successor is created: `1440h` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]{1,5}h$"))]
+    #[schemars(length(max = 32), regex(pattern = r"^[0-9]{1,5}h$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,5}h$')").message("write rotateBefore in hours, like 1440h"))]
     pub rotate_before: Option<String>,
     /// Who gets Entra's mail before the certificate ends. Absent: left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 5), inner(length(max = 256), regex(pattern = r"^[^@\s]+@[^@\s]+$")))]
+    #[x_kube(validation = Rule::new("self.all(m, m.matches('^[^@ ]+@[^@ ]+$'))").message("notifyEmails holds mail addresses, like idp@acme.example"))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub notify_emails: Option<Vec<String>>,
 }
@@ -195,6 +200,7 @@ pub struct Aws {
     /// The primary Region of the Identity Center instance. Not with external.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(regex(pattern = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"), length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2}(-[a-z]+)+-[0-9]$')").message("region is the code of a Region, like eu-west-1, not its name, nor a zone like eu-west-1a"))]
     pub region: String,
     /// How the operator signs in to AWS. Or external.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -213,13 +219,18 @@ pub struct Aws {
 pub struct IdentityCenter {
     /// The instance. Absent: discovered when there is exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^arn:aws[a-z-]*:sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}$"))]
+    #[schemars(
+        length(max = 253),
+        regex(pattern = r"^arn:aws[a-z-]*:sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}$")
+    )]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}$')").message("instanceArn is the ARN of the instance, like arn:aws:sso:::instance/ssoins-1111222233334444: see IAM Identity Center > Settings"))]
     pub instance_arn: Option<String>,
     /// The service provider metadata that AWS's console offers for download.
     pub service_provider_metadata: ServiceProviderMetadata,
     /// SHA-256 thumbprints of the identity provider certificates that AWS has imported. No API of AWS tells, so this is the only memory of it that a cluster rebuilt from Git has: put each one here (in Git, and beforehand for a certificate that is about to be used), or TrustEstablished waits anew for an acknowledgement after the rebuild. The annotation causeway.dev/acknowledge says the same, and is remembered as long as the resource lives or where it stands in Git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 10), inner(regex(pattern = r"^[0-9a-f]{64}$")))]
+    #[schemars(length(max = 10), inner(length(max = 253), regex(pattern = r"^[0-9a-f]{64}$")))]
+    #[x_kube(validation = Rule::new("self.all(t, t.matches('^[0-9a-f]{64}$'))").message("acknowledgedIdpCertificates holds SHA-256 thumbprints: 64 hexadecimal digits in lower case, without colons, as in status.handoff"))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub acknowledged_idp_certificates: Option<Vec<String>>,
 }

@@ -30,7 +30,8 @@ pub struct AwsExternal {
     pub service_provider_metadata: ServiceProviderMetadata,
     /// SHA-256 thumbprints of the signing certificates that, as the other party said, AWS has imported. Put each one here in Git, or TrustEstablished waits anew after a cluster was rebuilt from it. The annotation causeway.dev/acknowledge says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 10), inner(regex(pattern = r"^[0-9a-f]{64}$")))]
+    #[schemars(length(max = 10), inner(length(max = 253), regex(pattern = r"^[0-9a-f]{64}$")))]
+    #[x_kube(validation = Rule::new("self.all(t, t.matches('^[0-9a-f]{64}$'))").message("acknowledgedIdpCertificates holds SHA-256 thumbprints: 64 hexadecimal digits in lower case, without colons, as in status.handoff"))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub acknowledged_idp_certificates: Option<Vec<String>>,
 }

@@ -93,6 +93,7 @@ pub struct FederationRef {
 pub struct PermissionSet {
     /// Its name. AWS cannot rename a permission set.
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[\w+=,.@-]+$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+=,.@-]+$')").message("permissionSet.name has letters, digits and +=,.@_- and no blanks, like Engineers-PowerUser"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("permissionSet.name is immutable: AWS cannot rename a permission set; create another binding"))]
     pub name: String,
     /// Who says what is in it. Here: this binding makes the set, edits it and deletes it. Elsewhere: the set exists, something else defines it, and this binding only gives it to people; several bindings may do so with one set.

@@ -142,7 +142,8 @@ impl Context {
         match choice::entra(&spec.credentials, &namespace, &self.settings)? {
             EntraWay::Secret(credentials) => {
                 let reference = &credentials.secret_ref;
-                let secret = self.secret_value(&namespace, &reference.name, &reference.key).await?;
+                let field = "spec.entra.credentials.clientSecret.secretRef.key";
+                let secret = self.secret_value(&namespace, &reference.name, &reference.key, field).await?;
                 let identity = identity(&credentials.client_id, Proof::Secret(secret.clone()));
                 self.clouds.graph(identity, &["secret", secret.expose()], holder)
             }
@@ -230,12 +231,17 @@ impl Context {
             let text = std::str::from_utf8(bytes).ok()?.trim();
             (!text.is_empty()).then(|| text.to_owned())
         };
-        let required = |key: &str| value(key).ok_or_else(|| secrets::without(namespace, name, &secret, key));
-        Ok(AccessKey {
-            id: required(ACCESS_KEY_ID)?,
-            secret: Sensitive::new(required(SECRET_ACCESS_KEY)?),
-            session_token: value(SESSION_TOKEN).map(Sensitive::new),
-        })
+        match (value(ACCESS_KEY_ID), value(SECRET_ACCESS_KEY)) {
+            (Some(id), Some(key)) => Ok(AccessKey {
+                id,
+                secret: Sensitive::new(key),
+                session_token: value(SESSION_TOKEN).map(Sensitive::new),
+            }),
+            _ => {
+                let lacking: Vec<&str> = both.into_iter().filter(|key| value(key).is_none()).collect();
+                Err(secrets::without(namespace, name, &secret, &lacking, None))
+            }
+        }
     }
 }
 

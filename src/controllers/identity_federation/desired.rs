@@ -54,6 +54,8 @@ pub struct CertificatePolicy {
     pub rotate_before: SignedDuration,
     /// Subjects of ours begin so, followed by a number.
     pub subject_prefix: String,
+    /// SHA-256 of certificates that a person wants replaced, whatever time they have left.
+    pub rotate: BTreeSet<String>,
 }
 
 /// Who shall be assigned.
@@ -113,6 +115,12 @@ impl Desired {
                 lifetime: hours(certificate.and_then(|c| c.lifetime.as_ref()), 26_280),
                 rotate_before: hours(certificate.and_then(|c| c.rotate_before.as_ref()), 1_440),
                 subject_prefix: subject_prefix(&mark),
+                rotate: object
+                    .annotations()
+                    .get(annotations::ROTATE_CERTIFICATE)
+                    .into_iter()
+                    .flat_map(|a| thumbprints(a))
+                    .collect(),
             },
             acknowledged: acknowledged(object),
             assignments: spec.entra.application.assignments.as_ref().map(|_| Wanted {

@@ -182,10 +182,16 @@ fn absent(region: &str, recorded: Option<AwsStatus>) -> AwsReport {
             Part::Instance,
             Class::Blocked,
             Reason::InstanceNotFound,
-            format!(
-                "instance {} is not listed in {region} any more; check the credentials and the Region",
-                old.instance_arn
-            ),
+            match old.primary_region.as_ref().filter(|was| *was != region) {
+                Some(was) => format!(
+                    "instance {} is not in {region}: set spec.aws.region back to {was}, where it was found; nothing is taken from anybody meanwhile",
+                    old.instance_arn
+                ),
+                None => format!(
+                    "instance {} is not listed in {region} any more: check whether the credentials are those of its organization; nothing is taken from anybody meanwhile",
+                    old.instance_arn
+                ),
+            },
         ),
         None => Finding::new(
             Part::Instance,

@@ -183,13 +183,18 @@ pub fn plan(
 
     plan.findings.extend(complaints(&principals));
     if !replaced.is_empty() {
+        let approved: Vec<String> = wanted.approved.iter().filter(|id| !id.is_empty()).cloned().collect();
+        let in_vain = match approved.is_empty() {
+            true => String::new(),
+            false => format!(" (the annotation names {}, which is none of them)", shortened(&approved)),
+        };
         plan.findings.push(Finding::new(
             Part::Assignments,
             Class::Guarded,
             Reason::PrincipalIdentityChanged,
             format!(
                 "another object carries a name that was assigned before: {}; name the principal by entraObjectId, or \
-                 approve it: {}",
+                 approve it: {}{in_vain}",
                 shortened(&replaced),
                 wanted.approve
             ),
@@ -236,9 +241,12 @@ fn complaints(principals: &[WantedPrincipal]) -> Option<Finding> {
     let mut wrong = Vec::new();
     for principal in principals {
         match &principal.resolution {
-            Resolution::Missing => wrong.push(format!("{} does not exist", principal.reference)),
+            Resolution::Missing => wrong.push(format!(
+                "{} does not exist: create it in Entra, or correct the name",
+                principal.reference
+            )),
             Resolution::Ambiguous(ids) => wrong.push(format!(
-                "{} is ambiguous, name it by entraObjectId: {}",
+                "{} is ambiguous: name the one that is meant by entraObjectId ({})",
                 principal.reference,
                 shortened(ids)
             )),
@@ -252,11 +260,20 @@ fn complaints(principals: &[WantedPrincipal]) -> Option<Finding> {
             Class::Blocked,
             Reason::PrincipalNotFound,
             format!(
-                "{}; create it in Entra or correct spec.entra.application.assignments (nobody loses access by this)",
-                shortened(&wrong)
+                "in spec.entra.application.assignments: {}; nobody loses access by this",
+                wrong_ones(&wrong)
             ),
         )
     })
+}
+
+/// The advice is part of each, and there may be commas in it.
+fn wrong_ones(wrong: &[String]) -> String {
+    let mut text = wrong.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    if wrong.len() > NAMED {
+        text.push_str(&format!("; and {} more", wrong.len() - NAMED));
+    }
+    text
 }
 
 fn shortened(texts: &[String]) -> String {

@@ -68,7 +68,9 @@ pub fn plan(
     };
     let mut plan = CertificatePlan { active: Some(active.sha256.clone()), ..CertificatePlan::default() };
     let rotation = active.not_after.checked_sub(policy.rotate_before).unwrap_or(Timestamp::MIN);
-    if now < rotation {
+    // Said of this certificate by name: of its successor it says nothing.
+    let is_asked = policy.rotate.contains(&active.sha256);
+    if now < rotation && !is_asked {
         return plan;
     }
     // One that AWS has already comes before a newer one that it does not have.
@@ -84,9 +86,17 @@ pub fn plan(
                 Part::Certificate,
                 Reason::CertificateRotation,
                 format!(
-                    "the active signing certificate ends at {}; import its successor {} in AWS and acknowledge it \
+                    "the active signing certificate {}; import its successor {} in AWS and acknowledge it \
                      (see status.handoff){remark}",
-                    active.not_after, next.sha256
+                    if is_asked {
+                        format!(
+                            "is to be replaced, as the annotation {} asks",
+                            annotations::ROTATE_CERTIFICATE
+                        )
+                    } else {
+                        format!("ends at {}", active.not_after)
+                    },
+                    next.sha256
                 ),
             ));
             plan.successor = Some(next.clone());

@@ -37,6 +37,7 @@ fn policy() -> CertificatePolicy {
         lifetime: SignedDuration::from_hours(26_280),
         rotate_before: SignedDuration::from_hours(1_440),
         subject_prefix: "CN=causeway-0a1b2c3d-".into(),
+        rotate: BTreeSet::new(),
     }
 }
 
@@ -280,6 +281,28 @@ fn certificates_are_made_and_activated_in_turn() {
     assert_eq!(ended.step, activate(&next));
     assert_eq!(ended.finding.unwrap().reason, Reason::CertificateExpired);
     assert_eq!(decide(std::slice::from_ref(&first), active, &[], day(101)).step, create(2, false));
+}
+
+#[test]
+fn a_certificate_that_a_person_names_is_replaced_now_and_its_successor_is_not() {
+    let first = certificate("CN=causeway-0a1b2c3d-1", day(1000));
+    let next = certificate("CN=causeway-0a1b2c3d-2", day(1001));
+    let asked = CertificatePolicy { rotate: [first.sha256.clone()].into(), ..policy() };
+    let decide = |certificates: &[SigningCertificate], active: &SigningCertificate, acknowledged: &[&str]| {
+        let acknowledged = acknowledged.iter().map(|a| (*a).to_owned()).collect();
+        plan_certificates::plan(&asked, &acknowledged, certificates, Some(&active.sha1), day(1))
+    };
+    let made = decide(std::slice::from_ref(&first), &first, &[&first.sha256]);
+    assert!(matches!(made.step, Some(Step::CreateCertificate { successor: true, .. })), "{made:?}");
+    let both = [first.clone(), next.clone()];
+    let waiting = decide(&both, &first, &[&first.sha256]);
+    assert_eq!((waiting.step, waiting.successor.as_ref()), (None, Some(&next)));
+    assert!(waiting.finding.unwrap().message.contains("causeway.dev/rotate-certificate"));
+    let ready = decide(&both, &first, &[&next.sha256]);
+    assert!(matches!(ready.step, Some(Step::ActivateCertificate { sha256, .. }) if sha256 == next.sha256));
+    // The annotation may stand for ever.
+    let rests = decide(&both, &next, &[&next.sha256]);
+    assert_eq!((rests.step, rests.finding), (None, None));
 }
 
 #[test]

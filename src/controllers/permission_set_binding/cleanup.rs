@@ -28,7 +28,7 @@ use crate::problem::{Class, Problem};
 use crate::status::Reason;
 use crate::telemetry::Audit;
 
-/// Accounts with strangers' assignments that a message names at most.
+/// Strangers' assignments that a message names at most.
 const NAMED: usize = 3;
 
 /// Where a clean-up is.
@@ -186,8 +186,8 @@ async fn pass(
     // that is the mark; of a set that something else defines, the status alone.
     let lost = ledger.set_arn.is_none() && (!is_elsewhere || was_recorded);
     let ours = match () {
-        () if lost => as_specified(object, &resolved, &ledger.of_set(&set.arn), context).await?,
-        () if !known && !is_elsewhere => ledger.of_set(&set.arn).grants,
+        () if lost => as_specified(object, &resolved, &ledger.clone().of_set(&set.arn), context).await?,
+        () if !known && !is_elsewhere => ledger.clone().of_set(&set.arn).grants,
         () => BTreeSet::new(),
     };
     if (lost || !ours.is_empty())
@@ -195,7 +195,8 @@ async fn pass(
     {
         return Ok(stage);
     }
-    if is_elsewhere { Ok(Stage::Done) } else { work.remove_set(&set).await }
+    let ours = ours.into_iter().chain(ledger.of_set(&set.arn).grants).collect();
+    if is_elsewhere { Ok(Stage::Done) } else { work.remove_set(&set, &ours).await }
 }
 
 /// What is said of a set that does not carry the binding's mark (any more), and stays when the binding goes.
@@ -332,31 +333,30 @@ impl Work<'_> {
         audit(self.object, plan::clean_up(assignments, set, &self.names).hash())
     }
 
-    async fn remove_set(&self, set: &PermissionSet) -> Result<Stage, Problem> {
+    /// Deletes the set, once AWS shows nobody who has it. `ours`: what the binding made.
+    async fn remove_set(&self, set: &PermissionSet, ours: &BTreeSet<Grant>) -> Result<Stage, Problem> {
         let instance = self.instance;
         let provisioned = instance.provisioned_accounts(&set.arn).await;
         let provisioned =
             provisioned.map_err(|e| Problem::from_cloud(e, "ask where the permission set is provisioned"))?;
-        let mut strangers = Vec::new();
+        let (mut shown, mut strangers) = (BTreeSet::new(), BTreeSet::new());
         for account in &provisioned {
-            let count = instance.count_assignments(&set.arn, account).await;
-            let count = count.map_err(|e| Problem::from_cloud(e, "read the assignments"))?;
-            if count > 0 {
-                strangers.push(account.as_str());
-            }
+            let there = instance.assignments_on(&set.arn, account).await;
+            shown.extend(there.map_err(|e| Problem::from_cloud(e, "read the assignments"))?);
+            strangers = others(&shown, ours);
             if strangers.len() > NAMED {
                 break;
             }
         }
         if !strangers.is_empty() {
-            let more = if strangers.len() > NAMED { ", …" } else { "" };
-            strangers.truncate(NAMED);
+            return Err(has_strangers(set, &strangers));
+        }
+        if !shown.is_empty() {
             let message = format!(
-                "permission set {} stays: it has assignments that this binding did not make, on account {}{more}; remove them, and it will be deleted",
-                set.name,
-                strangers.join(", ")
+                "waiting for AWS to show no more that it removed the assignments of permission set {}",
+                set.name
             );
-            return Err(Problem::new(Class::Blocked, Reason::DeletionBlocked, message));
+            return Ok(Stage::Waiting(message, (0, 0), Vec::new()));
         }
         if !provisioned.is_empty() {
             let message = format!(
@@ -378,6 +378,23 @@ impl Work<'_> {
     }
 }
 
+/// What this binding did not make. Its own, which it has removed, may still be shown: by account AWS shows later what it
+/// shows by principal already (contract aws 1.11), and who starts anew has not seen how its removals ended.
+fn others(shown: &BTreeSet<Grant>, ours: &BTreeSet<Grant>) -> BTreeSet<Grant> {
+    shown.difference(ours).cloned().collect()
+}
+
+fn has_strangers(set: &PermissionSet, strangers: &BTreeSet<Grant>) -> Problem {
+    let more = if strangers.len() > NAMED { ", …" } else { "" };
+    let named: Vec<String> = strangers.iter().take(NAMED).map(Grant::to_string).collect();
+    let message = format!(
+        "permission set {} stays: it has assignments that this binding did not make: {}{more}; remove them in IAM Identity Center, and it will be deleted",
+        set.name,
+        named.join(", ")
+    );
+    Problem::new(Class::Blocked, Reason::DeletionBlocked, message)
+}
+
 /// What the spec asks for, when there is no ledger to ask.
 async fn as_specified(
     object: &PermissionSetBinding,
@@ -397,6 +414,26 @@ async fn as_specified(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::aws::assignments::PrincipalKind;
+
+    #[test]
+    fn what_the_binding_removed_itself_and_a_late_reading_shows_is_no_strangers() {
+        let grant = |account: &str, id: &str| Grant {
+            account: account.into(),
+            principal: PrincipalId { kind: PrincipalKind::Group, id: id.into() },
+        };
+        let ours: BTreeSet<Grant> = [grant("1", "ours"), grant("2", "ours")].into();
+        assert!(others(&[grant("1", "ours")].into(), &ours).is_empty());
+        let strangers = others(&[grant("1", "ours"), grant("3", "ours"), grant("1", "x")].into(), &ours);
+        assert_eq!(strangers, [grant("1", "x"), grant("3", "ours")].into());
+        let set = PermissionSet {
+            arn: "arn:set".into(),
+            name: "Readers".into(),
+            settings: crate::clients::aws::permission_sets::SetSettings::default(),
+        };
+        let told = has_strangers(&set, &strangers).message;
+        assert!(told.contains(&grant("1", "x").to_string()) && !told.contains('…'), "{told}");
+    }
 
     #[test]
     fn what_stays_is_told_with_both_marks_and_the_command() {

@@ -46,10 +46,11 @@ use super::{Cleanup, Managed as _, Next, Outcome, Reconciler, handled_reconcile}
 use crate::api::DeletionPolicy;
 use crate::api::v1alpha1::{PermissionSetBinding, PermissionSetBindingStatus};
 use crate::problem::{Class, Problem};
-use crate::status::condition;
+use crate::status::{Reason, condition};
 use crate::telemetry::Audit;
 
-/// Somebody who waits for a provisioning cycle is looked for once in so many polls.
+/// Somebody who waits for a provisioning cycle is looked for once in so many polls, and so is what happened to a permission
+/// set that is somebody else's.
 const WAITING_POLLS: u32 = 10;
 
 /// Reconciles PermissionSetBindings.
@@ -147,15 +148,14 @@ async fn pass(
         resolve::same_instance(object, &resolved, &ledger)?;
     }
     let proven = ledger.set_arn.clone().filter(|_| known);
-    let goal = match resolve::restraint(object, &mut resolved, &ledger, known, context).await? {
-        None => Goal {
-            set: desired::desired_set(&object.spec.permission_set, owner(object, context)),
-            removals_only: false,
-            spared: std::collections::BTreeSet::new(),
-            known: proven,
-        },
-        Some((problem, spared)) => Goal { set: Err(problem), removals_only: true, spared, known: proven },
+    // Where nothing may be given, what the spec takes back goes all the same.
+    let (removals_only, set) = match resolved.not_ready.take() {
+        Some(problem) if !known || ledger.grants.is_empty() => return Err(problem),
+        Some(problem) => (true, Err(problem)),
+        None => (false, desired::desired_set(&object.spec.permission_set, owner(object, context))),
     };
+    let rivals = claims::rivals(object, &resolved, crowd::Look::AtHand, context).await?;
+    let goal = Goal { set, removals_only, rivals, known: proven };
     let instance = &resolved.instance;
     let timing = &context.settings.timing;
     let time = Deadlines::new(began, timing.reconcile, !ledger.grants.is_empty(), instance.slowed().clone());
@@ -170,7 +170,7 @@ async fn pass(
         None => {
             let audit = audit(object, plan.hash());
             if !observed.set.marked && !observed.set.steps.is_empty() {
-                resolve::sole_claim(object, &resolved, context).await?;
+                claims::first_claim(object, &resolved, context).await?;
             }
             (apply::apply(object, &mut observed, instance, &audit, context).await, None)
         }
@@ -239,11 +239,15 @@ fn outcome(
         problem.log();
     }
     let notices = notices::notices(object, &report.status, applied);
+    let foreign = observed.set.problem.as_ref().is_some_and(|p| p.reason == Reason::OwnedByOther);
+    let seldom = timing.poll.saturating_mul(WAITING_POLLS);
     let next = match () {
         () if report.busy && enforced => Next::After(timing.poll),
         () => match (report.rest, report.waiting) {
             (Some(rest), _) if enforced => Next::After(rest.max(timing.poll)),
-            (_, true) => Next::After(timing.poll.saturating_mul(WAITING_POLLS)),
+            (_, true) => Next::After(seldom),
+            // Nobody says so when another cluster's binding lets go.
+            _ if foreign => Next::After(seldom),
             _ => Next::Resync,
         },
     };

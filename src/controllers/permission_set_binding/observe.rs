@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
 
+use super::claims::{Foreign, Rivals};
 use super::deadline::{By, Deadlines, in_time, late, read_in_time};
 use super::entra::Directory;
 use super::evidence;
@@ -11,7 +12,7 @@ use super::ledger::Ledger;
 use super::principals::{self, Standing, Subject};
 use super::resolve::Resolved;
 use super::set_side::{Look, SetSide};
-use super::{deserted, desired, guard, owner};
+use super::{WAITING_POLLS, deserted, desired, guard, owner};
 use crate::api::v1alpha1::{Definition, PermissionSetBinding};
 use crate::clients::aws::assignments::PrincipalId;
 use crate::controllers::context::Context;
@@ -40,8 +41,8 @@ pub struct Goal {
     pub set: Result<DesiredSet, Problem>,
     /// Nothing but stated removals.
     pub removals_only: bool,
-    /// What may not be removed, because it is also in the ledger of another binding.
-    pub spared: BTreeSet<Grant>,
+    /// Other bindings that claim the set.
+    pub rivals: Rivals,
     /// The set of the ledger, where that is believed without a look at AWS.
     pub known: Option<String>,
 }
@@ -86,8 +87,8 @@ pub struct Observed {
 /// Reads everything. One side's trouble does not keep the others from being read, and none takes the whole pass.
 ///
 /// # Errors
-/// Only while the ledger is lost, so that there is nothing that could be removed: what speaks for the principals could
-/// not be read.
+/// Only when there is nothing that could be removed: the set is another binding's, or what speaks for the principals
+/// after the ledger was lost could not be read.
 pub async fn observe(
     object: &PermissionSetBinding,
     goal: Goal,
@@ -102,12 +103,24 @@ pub async fn observe(
     let named = desired::accounts(object);
     let lost = ledger.set_arn.is_none();
     let wanted = goal.set.as_ref().ok().cloned();
-    let mut set = read_set(object, goal.set, resolved, goal.known.as_deref(), time).await;
+    let mut set =
+        read_set(object, goal.set, resolved, (&goal.rivals, goal.known.as_deref()), time, context).await;
     let mut ledger = match &set.arn {
         Some(arn) => ledger.of_set(arn),
         // No set, no assignments.
         None => Ledger { set_arn: None, grants: BTreeSet::new(), ..ledger },
     };
+    if ledger.grants.is_empty()
+        && let Some(problem) = set.problem.take_if(|_| set.is_anothers)
+    {
+        return Err(problem);
+    }
+    // Also where nobody can tell whose the set is.
+    let spared = match &set.state {
+        Some(_) if !set.is_anothers => Ok(BTreeSet::new()),
+        _ => goal.rivals.hold(&ledger, context).await,
+    };
+    let spared = spared.map_err(|unreadable| set.problem.take().unwrap_or(unreadable))?;
     let mut directory = Directory::new(context, &resolved.federation);
     let until = time.of(By::Principals);
     let mut subjects = principals::standings(object, &ledger, instance, &mut directory, &until).await;
@@ -134,13 +147,13 @@ pub async fn observe(
     let (overdue, _) = instance.waited(&owner(object, context));
     let desired = wanted_grants(&subjects, &accounts);
     let (stated, unsure) = principals::stated(&ledger, &subjects, &accounts.named, &overdue);
-    let stated = stated.difference(&goal.spared).cloned().collect();
+    let stated = stated.difference(&spared).cloned().collect();
     let concerned = concerned(&subjects, &ledger);
     let going = resolved.federation.metadata.deletion_timestamp.is_some();
 
     let mut observed = Observed {
         recordable: !lost || set.state.is_some() || set.problem.is_none(),
-        removals_only: goal.removals_only,
+        removals_only: goal.removals_only || set.is_anothers,
         set,
         subjects,
         accounts,
@@ -165,8 +178,9 @@ async fn read_set(
     object: &PermissionSetBinding,
     wanted: Result<DesiredSet, Problem>,
     resolved: &Resolved,
-    known: Option<&str>,
+    (rivals, known): (&Rivals, Option<&str>),
     time: &Deadlines,
+    context: &Context,
 ) -> SetSide {
     let wanted = match wanted {
         Ok(wanted) => wanted,
@@ -178,9 +192,17 @@ async fn read_set(
         whole: guard::rules_of(&resolved.federation).is_some(),
         at_home: !guard::is_foreign(object, &resolved.federation),
     };
-    let reading = SetSide::read(&wanted, look, &resolved.instance, known, hint.as_deref());
+    let reading = SetSide::read(&wanted, look, &resolved.instance, rivals, known, hint.as_deref());
     let read = time.of(By::Set).meet(reading).await;
-    read.unwrap_or_else(|why| SetSide::closed(known, late("read the permission set", why)))
+    let mut set = read.unwrap_or_else(|why| SetSide::closed(known, late("read the permission set", why)));
+    if let (Some(owner), Some(state)) = (&set.foreign, &set.state) {
+        let foreign =
+            Foreign { instance_arn: &resolved.instance_arn, arn: &state.set.arn, name: &wanted.name, owner };
+        let every = context.settings.timing.poll.saturating_mul(WAITING_POLLS);
+        let forsaken = foreign.is_forsaken(object, context).await.unwrap_or_default();
+        set.problem = Some(foreign.told(&wanted.owner, forsaken, every));
+    }
+    set
 }
 
 /// Everybody whose assignments must be read.
@@ -281,7 +303,8 @@ impl Observed {
             running: self.assigned.running.keys().cloned().collect(),
             failed: self.failures().map(|(grant, work)| (grant.clone(), work.rest.is_zero())).collect(),
             awaited: self.assigned.awaited.clone(),
-            settled: self.work.is_none(),
+            // In a Region where the instance is not, nothing is there either.
+            settled: self.work.is_none() && !self.is_blind(),
             overdue: self.overdue.clone(),
             ..Facts::default()
         };
@@ -316,6 +339,18 @@ impl Observed {
     /// What would be removed, were it not for what should come before or for somebody who could not be looked up.
     pub fn waiting(&self) -> impl Iterator<Item = &Grant> {
         self.plan.remove_later.iter().chain(&self.unsure)
+    }
+
+    /// Whether the federation sees no usable instance, so that nobody can tell what is there.
+    const fn is_blind(&self) -> bool {
+        self.removals_only && self.set.state.is_none()
+    }
+
+    /// Whether somebody's assignments could not be read: how many there are is not known.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        let shows_nothing = self.assigned.observed.is_empty() && !self.ledger.grants.is_empty();
+        !self.assigned.unread.is_empty() || (self.is_blind() && shows_nothing)
     }
 
     /// Whether anybody may get the set.

@@ -7,7 +7,7 @@ use crate::api::v1alpha1::PermissionSetBinding;
 use crate::controllers::handled_reconcile;
 use crate::engine::Instance;
 use crate::problem::Problem;
-use crate::status::is_true;
+use crate::status::{condition, is_true};
 
 /// Looks when there is nothing else to do: at a set at rest that was at rest before, on which nothing of ours is under
 /// way. What could not be read is nobody's trouble: what was seen last stays in status.
@@ -45,7 +45,12 @@ fn is_asked(object: &PermissionSetBinding) -> bool {
 
 fn was_at_rest(object: &PermissionSetBinding) -> bool {
     object.status.as_ref().is_some_and(|s| {
-        s.observed_generation == object.metadata.generation && is_true(&s.conditions, "AssignmentsReady")
+        let reason = |part| condition(&s.conditions, part).map(|c| c.reason.as_str());
+        // Whoever waits for principals has nothing to do meanwhile.
+        let waits = !is_true(&s.conditions, "PrincipalsResolved")
+            && reason("AssignmentsReady") == reason("PrincipalsResolved");
+        s.observed_generation == object.metadata.generation
+            && (is_true(&s.conditions, "AssignmentsReady") || waits)
     })
 }
 

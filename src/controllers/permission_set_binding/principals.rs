@@ -197,7 +197,21 @@ pub(super) fn meet(
     let standing = judge(&subject.name, subject.vouched, subject.pinned.as_ref(), ledger, found, |id| {
         commands::approve(object, id)
     });
-    subject.standing = standing;
+    subject.standing = match standing {
+        Standing::Changed(message) => Standing::Changed(in_vain(message, approved)),
+        other => other,
+    };
+}
+
+/// What was approved and is somebody else's id is said where an approval is asked for.
+fn in_vain(message: String, approved: &BTreeSet<String>) -> String {
+    const NAMED: usize = 3;
+    if approved.is_empty() {
+        return message;
+    }
+    let named: Vec<&str> = approved.iter().take(NAMED).map(String::as_str).collect();
+    let more = if approved.len() > NAMED { ", …" } else { "" };
+    format!("{message} (the annotation names {}{more}, which is not it)", named.join(", "))
 }
 
 /// Whether a person approved an object, by its id in the identity store or in Entra.

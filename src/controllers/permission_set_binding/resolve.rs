@@ -1,17 +1,14 @@
-//! What the spec refers to: the federation, its instance, and other bindings that claim the same permission set.
+//! What the spec refers to: the federation and its instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::{Api, ResourceExt as _};
 
-use super::claims::{self, Rivals};
-use super::crowd::Look;
 use super::guard;
 use super::ledger::{self, Ledger};
 use crate::api::v1alpha1::{IdentityFederation, ManagementAccount, PermissionSetBinding};
 use crate::controllers::context::Context;
 use crate::engine::Instance;
-use crate::engine::plan_assignments::Grant;
 use crate::problem::{Class, Problem};
 use crate::status::{Reason, condition};
 
@@ -148,19 +145,6 @@ pub fn guard(federation: &IdentityFederation, accounts: &BTreeSet<String>) -> Re
     }
 }
 
-/// What is said of a permission set that has rivals.
-#[must_use]
-pub fn claimed_twice(object: &PermissionSetBinding, rivals: &Rivals) -> Problem {
-    let here = rivals.here.iter().map(|b| b.name_any());
-    let names: Vec<String> = here.chain(rivals.elsewhere.iter().cloned()).collect();
-    let message = format!(
-        "PermissionSetBinding {} claims permission set {} on the same instance: delete one of them; nothing is given to anybody until then",
-        names.join(", "),
-        object.spec.permission_set.name
-    );
-    Problem::new(Class::Blocked, Reason::ClaimedTwice, message)
-}
-
 /// That the ledger is about the instance that the federation sees now: what is on another one can be neither removed
 /// nor forgotten from here.
 ///
@@ -183,57 +167,4 @@ pub fn same_instance(
         object.namespace().unwrap_or_default()
     );
     Err(Problem::new(Class::Blocked, Reason::InstanceNotFound, message))
-}
-
-/// That nobody else claims the permission set, as of now. Asked before a write that says whose it is: of two bindings
-/// that were created at once, the watch may not have told yet.
-///
-/// # Errors
-/// `ClaimedTwice`; API server trouble.
-pub async fn sole_claim(
-    object: &PermissionSetBinding,
-    resolved: &Resolved,
-    context: &Context,
-) -> Result<(), Problem> {
-    let rivals = claims::rivals(object, resolved, Look::Anew, context).await?;
-    if rivals.is_empty() { Ok(()) } else { Err(claimed_twice(object, &rivals)) }
-}
-
-/// What nothing but stated removals may be done for, and what of those not either. `known`: the ledger is believed.
-///
-/// # Errors
-/// The same problem where there is nothing to remove, or where nobody can say what a rival holds on to; API server
-/// trouble.
-pub async fn restraint(
-    object: &PermissionSetBinding,
-    resolved: &mut Resolved,
-    ledger: &Ledger,
-    known: bool,
-    context: &Context,
-) -> Result<Option<(Problem, BTreeSet<Grant>)>, Problem> {
-    let nothing = !known || ledger.grants.is_empty();
-    let not_ready = resolved.not_ready.take();
-    let problem = match not_ready {
-        Some(problem) if nothing => return Err(problem),
-        other => other,
-    };
-    let rivals = claims::rivals(object, resolved, Look::AtHand, context).await?;
-    let claimed = (!rivals.is_empty()).then(|| claimed_twice(object, &rivals));
-    let Some(problem) = problem.or(claimed) else { return Ok(None) };
-    if nothing {
-        return Err(problem);
-    }
-    let mut spared = BTreeSet::new();
-    // The word of a ledger in another namespace would keep access alive that is to end here.
-    for rival in &rivals.here {
-        match Ledger::read(rival, context).await {
-            Ok(theirs) if theirs.set_arn == ledger.set_arn => spared.extend(theirs.grants),
-            Ok(_) => {}
-            Err(unreadable) => {
-                unreadable.log();
-                return Err(problem);
-            }
-        }
-    }
-    Ok(Some((problem, spared)))
 }

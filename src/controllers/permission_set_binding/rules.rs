@@ -15,7 +15,10 @@ use crate::engine::Places;
 /// How many rules, or accounts, a message names.
 const NAMED: usize = 3;
 /// So many characters are said about a rule.
-const SAID: usize = 180;
+const SAID: usize = 320;
+/// So many entries of a list are shown, and so many characters of each.
+const SHOWN: usize = 6;
+const WIDTH: usize = 60;
 
 /// What a binding asks for.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +125,7 @@ pub fn judge(rules: &[BindingRule], own: &str, asked: &Asked, places: &Places) -
         }
         match objection(rule, asked, places) {
             None => return Ok(()),
-            Some(what) => objections.push(format!("rule {}: {}", position + 1, clipped(&what))),
+            Some(what) => objections.push(format!("rule {}: {}", position + 1, clipped(&what, SAID))),
         }
     }
     if objections.is_empty() {
@@ -134,18 +137,33 @@ pub fn judge(rules: &[BindingRule], own: &str, asked: &Asked, places: &Places) -
     Err(format!("{}{more}", objections.join("; ")))
 }
 
-fn clipped(text: &str) -> String {
-    match text.char_indices().nth(SAID) {
+fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
+}
+
+/// What is said of something that a list does not hold, with what it holds.
+fn not_in(what: &str, field: &str, list: Option<&Vec<String>>) -> String {
+    match list.filter(|l| !l.is_empty()) {
+        Some(list) => format!("{what} is not in its {field} ({})", shown(list)),
+        None => format!("{what} is not in its {field}, which is empty"),
+    }
+}
+
+fn shown(list: &[String]) -> String {
+    let shown: Vec<String> = list.iter().take(SHOWN).map(|entry| clipped(entry, WIDTH)).collect();
+    let more = if list.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// The first thing that a rule does not allow.
 fn objection(rule: &BindingRule, asked: &Asked, places: &Places) -> Option<String> {
     let content = &asked.content;
     if !holds(&rule.permission_set_names, &asked.set_name) {
-        return Some(format!("permission set name {} is not in its permissionSetNames", asked.set_name));
+        let what = format!("permission set name {}", asked.set_name);
+        return Some(not_in(&what, "permissionSetNames", rule.permission_set_names.as_ref()));
     }
     if let Some(accounts) = &rule.accounts
         && let Some(objection) = outside(accounts, &asked.accounts, places)
@@ -153,11 +171,13 @@ fn objection(rule: &BindingRule, asked: &Asked, places: &Places) -> Option<Strin
         return Some(objection);
     }
     if let Some(policy) = content.managed.iter().find(|p| !holds(&rule.managed_policies, p)) {
-        return Some(format!("managed policy {policy} is not in its managedPolicies"));
+        let what = format!("managed policy {policy}");
+        return Some(not_in(&what, "managedPolicies", rule.managed_policies.as_ref()));
     }
     let references = content.references.iter().map(ToString::to_string);
     if let Some(policy) = references.into_iter().find(|p| !holds(&rule.customer_managed_policies, p)) {
-        return Some(format!("customer managed policy {policy} is not in its customerManagedPolicies"));
+        let what = format!("customer managed policy {policy}");
+        return Some(not_in(&what, "customerManagedPolicies", rule.customer_managed_policies.as_ref()));
     }
     if content.inline && rule.inline_policy == InlinePolicyRule::Deny {
         return Some("it allows no inline policy".to_owned());
@@ -165,7 +185,13 @@ fn objection(rule: &BindingRule, asked: &Asked, places: &Places) -> Option<Strin
     if let Some(boundaries) = &rule.permissions_boundaries
         && !content.boundary.as_ref().is_some_and(|has| boundaries.iter().any(|b| is_same(b, has)))
     {
-        return Some("the permission set has none of its permissionsBoundaries".to_owned());
+        let names: Vec<String> = boundaries.iter().map(boundary_name).collect();
+        return Some(match content.boundary {
+            Some(_) => not_in("the permissions boundary", "permissionsBoundaries", Some(&names)),
+            None => {
+                format!("it asks for one of its permissionsBoundaries ({}), and there is none", shown(&names))
+            }
+        });
     }
     if rule.groups.is_none() && rule.users.is_none() {
         return None;
@@ -173,7 +199,14 @@ fn objection(rule: &BindingRule, asked: &Asked, places: &Places) -> Option<Strin
     asked.principals.iter().find_map(|principal| {
         let (list, field) = if principal.group { (&rule.groups, "groups") } else { (&rule.users, "users") };
         let allowed = list.as_ref().is_some_and(|l| l.iter().any(|entry| may_be_meant(entry, principal)));
-        (!allowed).then(|| format!("{} is not in its {field}", principal.reference))
+        (!allowed).then(|| match list {
+            Some(list) => not_in(&principal.reference, field, Some(list)),
+            // A rule with groups alone allows no users, and the other way round.
+            None => {
+                let other = if principal.group { "users" } else { "groups" };
+                format!("{}: it names {other} alone, and so allows no {field}", principal.reference)
+            }
+        })
     })
 }
 
@@ -223,7 +256,22 @@ fn outside(accounts: &RuleAccounts, named: &BTreeSet<String>, places: &Places) -
     // Who looks for the reason should not have to look for a unit that is gone.
     let gone = paths.find(|path| matches!(places.units.get(*path), Some(None)));
     let gone = gone.map(|path| format!(" (there is no organizational unit {path})")).unwrap_or_default();
-    Some(format!("its accounts do not hold {}{more}{gone}", shown.join(", ")))
+    let held: Vec<String> = accounts.include.iter().flat_map(scope_names).collect();
+    let except: Vec<String> = accounts.exclude.iter().flatten().flat_map(scope_names).collect();
+    let except = if except.is_empty() { String::new() } else { format!(" but {}", self::shown(&except)) };
+    let held = self::shown(&held);
+    Some(format!("its accounts do not hold {}{more}{gone} (they are {held}{except})", shown.join(", ")))
+}
+
+fn scope_names(scope: &AccountScope) -> Vec<String> {
+    if scope.all.is_some() {
+        return vec!["all".to_owned()];
+    }
+    if let Some(ids) = &scope.ids {
+        return ids.iter().map(|id| id.0.clone()).collect();
+    }
+    let unit = scope.organizational_unit.iter();
+    unit.filter_map(|unit| Some(format!("those of {}", unit.path.as_ref().or(unit.id.as_ref())?))).collect()
 }
 
 /// Whether the accounts of a rule hold this one. Where that cannot be said, it is neither included nor safe from being
@@ -251,6 +299,12 @@ fn is_in(scope: &AccountScope, account: &str, places: &Places) -> Option<bool> {
     };
     let above = places.above.get(account)?;
     Some(if unit.recursive { above.contains(id) } else { above.last() == Some(id) })
+}
+
+fn boundary_name(allowed: &PermissionsBoundary) -> String {
+    let customer =
+        allowed.customer_managed_policy.as_ref().map(|policy| format!("{}{}", policy.path, policy.name));
+    allowed.managed_policy_arn.clone().or(customer).unwrap_or_default()
 }
 
 fn is_same(allowed: &PermissionsBoundary, has: &Boundary) -> bool {

@@ -75,12 +75,12 @@ fn each_list_refuses_what_it_does_not_hold() {
         (
             "name",
             |a| a.set_name = "shop-read".into(),
-            "permission set name shop-read is not in its permissionSetNames",
+            "permission set name shop-read is not in its permissionSetNames (payments-*)",
         ),
         (
             "account",
             |a| _ = a.accounts.insert("111122223333".into()),
-            "its accounts do not hold 111122223333",
+            "its accounts do not hold 111122223333 (they are those of /Workloads/Payments)",
         ),
         (
             "unknown account",
@@ -103,7 +103,7 @@ fn each_list_refuses_what_it_does_not_hold() {
             |a| a.principals[0].name = Some("aws-admins".into()),
             "group \"aws-payments-dev\" is not in its groups",
         ),
-        ("user", |a| a.principals[0].group = false, "is not in its users"),
+        ("user", |a| a.principals[0].group = false, "it names groups alone, and so allows no users"),
         ("name at the end", |a| a.set_name = "x-payments-read".into(), "permissionSetNames"),
         (
             "own namespace",
@@ -120,6 +120,13 @@ fn each_list_refuses_what_it_does_not_hold() {
         let objection = judge(&strict, "identity", &other, &places()).expect_err(what);
         assert!(objection.contains(said), "{what}: {objection}");
     }
+    let many: Vec<String> = (0..40).map(|n| format!("{n}-{}", "x".repeat(25))).collect();
+    let long = rules(json!([{"namespaces": {"names": ["payments"]}, "permissionSetNames": many}]));
+    let said = judge(&long, "identity", &asked(), &places()).unwrap_err();
+    assert!(said.contains("(0-xxx") && said.ends_with(", …)") && said.len() < 400, "{said}");
+    let none = rules(json!([{"namespaces": {"names": ["payments"]}, "groups": []}]));
+    let said = judge(&none, "identity", &asked(), &places()).unwrap_err();
+    assert!(said.contains("is not in its groups, which is empty"), "{said}");
     let mut reference = asked();
     reference.content.references.insert(PolicyReference { name: "x".into(), path: "/payments/".into() });
     assert_eq!(judge(&strict, "identity", &reference, &places()), Ok(()));

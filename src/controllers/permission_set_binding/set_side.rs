@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::claims::{self, Rivals};
 use crate::clients::aws::permission_sets::SetEdit;
-use crate::controllers::marks;
 use crate::engine::plan_set::{DesiredSet, OWNER_TAG, ObservedSet, Refusal, SetStep, plan_set};
 use crate::engine::{FailedWork, Instance};
 use crate::problem::{Class, Problem};
@@ -18,6 +18,10 @@ pub struct SetSide {
     pub state: Option<ObservedSet>,
     /// Whether it carries our mark.
     pub marked: bool,
+    /// It is that of another binding that claims it.
+    pub is_anothers: bool,
+    /// The mark on it, of somebody who claims nothing here.
+    pub foreign: Option<String>,
     /// Something else says what is in it.
     pub is_elsewhere: bool,
     /// A guard refuses the binding, or what it judges by could not be read.
@@ -71,6 +75,7 @@ impl SetSide {
         wanted: &DesiredSet,
         look: Look,
         instance: &Instance,
+        rivals: &Rivals,
         known: Option<&str>,
         hint: Option<&str>,
     ) -> Self {
@@ -94,10 +99,23 @@ impl SetSide {
             side.problem = side.arn.is_none().then(|| not_found(&wanted.name));
             return side;
         }
+        let mark = side.state.as_ref().and_then(|s| s.tags.get(OWNER_TAG));
+        if let Some(other) = rivals.before(mark.map(String::as_str)).filter(|_| !side.marked) {
+            side.problem = Some(claims::claimed_twice(&wanted.name, other));
+            side.is_anothers = true;
+            // Without a mark, what the ledger has of it is still ours to remove.
+            if mark.is_some() || known != side.arn.as_deref() {
+                side.arn = None;
+            }
+            return side;
+        }
         match plan_set(wanted, side.state.as_ref()) {
             Ok(steps) => side.steps = steps,
             Err(refusal) => {
-                side.problem = Some(refused(&wanted.name, &wanted.owner, &refusal));
+                side.problem = Some(refused(&wanted.name, &refusal));
+                if let Refusal::OwnedByOther(owner) = &refusal {
+                    side.foreign = Some(owner.clone());
+                }
                 // A set that is not ours holds nothing of ours, unless it only lost its mark: what the ledger has of
                 // it is still ours to remove.
                 if refusal != Refusal::NotAdopted || known != side.arn.as_deref() {
@@ -155,17 +173,12 @@ fn not_found(name: &str) -> Problem {
     )
 }
 
-fn refused(name: &str, own: &str, refusal: &Refusal) -> Problem {
+fn refused(name: &str, refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::OwnedByOther(owner) => Problem::new(
             Class::Guarded,
             Reason::OwnedByOther,
-            format!(
-                "permission set {name} belongs to {owner} (its tag causeway.dev/owner): {}",
-                marks::of_another_installation(own, owner).unwrap_or_else(|| {
-                    "choose another name, or delete that owner's binding first".to_owned()
-                })
-            ),
+            format!("permission set {name} belongs to {owner} (its tag causeway.dev/owner)"),
         ),
         Refusal::NotAdopted => Problem::new(
             Class::Guarded,

@@ -281,8 +281,11 @@ pub fn report(
     }
     if !unread_parts.contains(ASSIGNMENTS) {
         status.desired = number(tally.desired);
-        status.current = number(tally.current);
-        status.pending = number(tally.pending);
+        // What could not be read is as it was, as far as anybody can tell.
+        if !observed.is_unread() {
+            status.current = number(tally.current);
+            status.pending = number(tally.pending);
+        }
     }
     if !unread_parts.contains(SET) {
         status.stale_accounts = number(observed.set.stale.len());
@@ -472,14 +475,17 @@ fn assignments_part(
     if let Some(work) = &observed.work {
         return said(work);
     }
-    let message = match tally.current == tally.desired {
-        true => format!("all {} assignments exist{others}", tally.desired),
-        false => format!(
-            "{} of {} assignments exist; the others wait for their principals{others}",
-            tally.current, tally.desired
-        ),
-    };
-    (Verdict::True, Reason::Succeeded, message)
+    if tally.current == tally.desired {
+        let message = format!("all {} assignments exist{others}", tally.desired);
+        return (Verdict::True, Reason::Succeeded, message);
+    }
+    // Not all that the spec asks for is there, and why is said of the principals.
+    let (verdict, reason, _) = principals_part(observed);
+    let message = format!(
+        "{} of {} assignments exist; the others wait for their principals (see {PRINCIPALS}){others}",
+        tally.current, tally.desired
+    );
+    (verdict, reason, message)
 }
 
 /// Ready from its parts: what is wrong before what is not known yet. Also whether only a person can help, and

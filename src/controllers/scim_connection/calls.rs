@@ -81,6 +81,16 @@ fn is_refusal(error: &CloudError) -> bool {
     }
 }
 
+/// Whether the connector says, in whatever words, that nothing is at the endpoint (its shape is not documented: contract
+/// Graph 5.4): a token was not even looked at.
+#[must_use]
+pub fn knows_no_endpoint(why: &str) -> bool {
+    let words = why.to_lowercase();
+    ["status code: 404", "statuscode: 404", "statuscode: notfound", "status code: notfound", "404 not found"]
+        .iter()
+        .any(|said| words.contains(said))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -121,6 +131,18 @@ pub(super) mod tests {
         for (status, code) in [(401, "UnknownError"), (403, "Authorization_RequestDenied")] {
             let denied = problem(error(status, Denied, code), "list", false, "it lacks Synchronization.X");
             assert!(denied.message.contains("it lacks Synchronization.X; "), "{}", denied.message);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_gone_is_told_from_a_token_that_is_refused() {
+        for (why, gone) in [
+            ("Received response from Web resource. Response Status Code: 404. Response: {}", true),
+            ("We received this unexpected response: StatusCode: NotFound", true),
+            ("Response Status Code: 401. Response: Unauthorized, request 40404", false),
+            ("the target could not be reached", false),
+        ] {
+            assert_eq!(knows_no_endpoint(why), gone, "{why}");
         }
     }
 

@@ -75,8 +75,9 @@ async fn delete(
     status: &ScimConnectionStatus,
 ) -> Result<Stage, Problem> {
     let namespace = object.namespace().unwrap_or_default();
-    // Another connection of the same federation has the same job.
-    if !resolve::rivals(context, &namespace, object).await?.is_empty() {
+    // Another connection of the same federation takes the job over.
+    let rivals = resolve::rivals(context, &namespace, object).await?;
+    if rivals.iter().any(|c| !c.is_leaving) {
         return Ok(Stage::Gone);
     }
     let name = &object.spec.federation_ref.name;

@@ -6,12 +6,13 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::apply::{Applied, Hand};
+use super::calls::knows_no_endpoint;
 use super::desired::Desired;
 use super::memory::{Intents, Turn, grace};
 use super::observe::Observed;
 use super::plan::Step;
 use super::status::Draft;
-use super::{handoff, handover};
+use super::{handoff, handover, job};
 use crate::api::v1alpha1::ScimConnection;
 use crate::clients::entra::synchronization::Trial;
 use crate::controllers::context::Context;
@@ -100,9 +101,12 @@ impl Enforcement<'_> {
             return Ok(());
         };
         // The Secret is looked at again as after any other denial.
+        let (what, remedy) = match knows_no_endpoint(&why) {
+            true => ("AWS has nothing at the endpoint", handoff::find_endpoint(self.object)),
+            false => ("AWS does not accept the token", handoff::renew(self.object)),
+        };
         let message = format!(
-            "AWS does not accept the token of Secret {secret}{why}: {}; {}",
-            handoff::renew(self.object),
+            "{what} of Secret {secret}{why}: {remedy}; {}",
             handoff::looked_at(&draft.target, self.context.settings.timing.backoff.1)
         );
         draft.refused_by_aws(&message, self.observed.saved_work == Some(false));
@@ -119,7 +123,10 @@ impl Enforcement<'_> {
             applied.on_demand.clone().or_else(|| draft.status.last_on_demand.take());
         for step in &applied.steps {
             let (reason, action, note) = match step {
-                Step::Pause => ("JobPaused", "PauseJob", "the synchronization job was paused".to_owned()),
+                Step::Pause => {
+                    draft.status.state = Some(job::PAUSED.to_owned());
+                    ("JobPaused", "PauseJob", "the synchronization job was paused".to_owned())
+                }
                 Step::DeleteJob => {
                     ("JobDeleted", "DeleteJob", "the synchronization job was deleted".to_owned())
                 }

@@ -31,6 +31,16 @@ pub fn renew(object: &ScimConnection) -> String {
     )
 }
 
+/// What to do when AWS does not know an endpoint.
+#[must_use]
+pub fn find_endpoint(object: &ScimConnection) -> String {
+    let (namespace, secret) = (object.namespace().unwrap_or_default(), &object.spec.secret_ref.name);
+    format!(
+        "it was copied wrongly, or automatic provisioning was disabled since. Copy the SCIM endpoint from IAM Identity Center > Settings > Automatic provisioning (enable it if it is off: endpoint and token are new then): {}",
+        store(&namespace, secret)
+    )
+}
+
 /// When a Secret that changed is looked at: within `every`, or by a command. `target` is the connection.
 #[must_use]
 pub fn looked_at(target: &str, every: Duration) -> String {

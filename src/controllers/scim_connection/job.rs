@@ -4,6 +4,9 @@ use super::foreign::bounded;
 use crate::api::v1alpha1::{Counts, Cycle, Quarantine};
 use crate::clients::entra::synchronization::{Execution, ExecutionError, Job, JobStatus, Template, moment};
 
+/// What Entra says of a job that is paused.
+pub const PAUSED: &str = "Paused";
+
 /// The quarantine that comes of credentials or an endpoint that do not work.
 pub const UNREACHABLE: &str = "EncounteredQuarantineException";
 /// The quarantine that comes of the accidental-deletion guard.
@@ -73,7 +76,7 @@ pub fn code(job: &Job) -> &str {
 pub fn is_stopped(job: &Job) -> bool {
     let schedule = job.schedule.as_ref().and_then(|s| s.state.as_deref());
     match code(job) {
-        "Paused" => true,
+        PAUSED => true,
         "Quarantine" => false,
         _ => matches!(schedule, Some("Disabled" | "Paused")),
     }
@@ -83,7 +86,7 @@ pub fn is_stopped(job: &Job) -> bool {
 #[must_use]
 pub fn is_paused(job: &Job) -> bool {
     let schedule = job.schedule.as_ref().and_then(|s| s.state.as_deref());
-    code(job) == "Paused" || matches!(schedule, Some("Disabled" | "Paused"))
+    code(job) == PAUSED || matches!(schedule, Some("Disabled" | "Paused"))
 }
 
 /// Whether its credentials evidently work: it runs, and its newest cycle ended well.

@@ -129,7 +129,7 @@ impl ScimConnectionReconciler {
             draft.with_suspended_federation(&resolve::full_name(federation));
             return Ok(());
         }
-        resolve::sole_claim(context, &namespace, object).await?;
+        resolve::first_claim(context, &namespace, object).await?;
         let federation = federation.ok_or_else(|| resolve::no_federation(&namespace, name))?;
         let result = Box::pin(self.of_federation(object, &federation, context, draft)).await;
         result.map_err(|mut problem| {
@@ -251,6 +251,11 @@ async fn secret(
                 problem.reason,
                 problem.message.clone(),
             );
+            // Of a token that is not there any more nothing is told.
+            draft.status.token_expires_at = None;
+            let message =
+                format!("the end of the token is not known: Secret {namespace}/{name} cannot be used, see CredentialsValid");
+            draft.conditions.set(status::TOKEN, Verdict::Unknown, problem.reason, message);
         }
     })?;
     match &secret {

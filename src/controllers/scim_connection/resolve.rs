@@ -1,10 +1,8 @@
 //! What the cluster says: the federation, the Secret, and who else claims the application.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ApiResource, ListParams, NotUsed, Object};
+use kube::api::{ApiResource, ListParams, Object, ObjectMeta};
 use kube::{Api, ResourceExt as _};
 use serde::Deserialize;
 
@@ -101,21 +99,13 @@ pub fn observer(own: Mode, federation: Option<&IdentityFederation>, operator: Mo
     }
 }
 
-/// Nobody else claims the application: an application has one job.
+/// The application is this connection's to provision: an application has one job, and of several connections one drives it.
 ///
 /// # Errors
-/// `ClaimedTwice` naming the others; API server trouble.
-pub async fn sole_claim(context: &Context, namespace: &str, object: &ScimConnection) -> Result<(), Problem> {
+/// `ClaimedTwice` naming the other; API server trouble.
+pub async fn first_claim(context: &Context, namespace: &str, object: &ScimConnection) -> Result<(), Problem> {
     let rivals = rivals(context, namespace, object).await?;
-    if rivals.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "IdentityFederation {} has several ScimConnections, and nothing is done for any of them: delete this one or {}",
-        object.spec.federation_ref.name,
-        rivals.join(", ")
-    );
-    Err(Problem::new(Class::Blocked, Reason::ClaimedTwice, message))
+    before(object, &rivals).map_or(Ok(()), |other| Err(claimed_twice(object, other)))
 }
 
 /// As much of a connection as is needed here, whatever is wrong with the rest.
@@ -126,7 +116,34 @@ struct Referring {
     federation_ref: serde_json::Value,
 }
 
-/// Other connections of the same federation that are not being deleted, sorted.
+/// A connection of the federation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimant {
+    name: String,
+    made: Option<Timestamp>,
+    /// Whether it has the job, or began to make one.
+    has_job: bool,
+    /// Whether it is being deleted.
+    pub is_leaving: bool,
+}
+
+impl Claimant {
+    fn of(metadata: &ObjectMeta, has_job: bool) -> Self {
+        Self {
+            name: metadata.name.clone().unwrap_or_default(),
+            made: metadata.creation_timestamp.as_ref().map(|t| t.0),
+            has_job,
+            is_leaving: metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// The one that has the job goes before the others, and else whichever was made first.
+    fn rank(&self) -> impl Ord + '_ {
+        (!self.has_job, self.made, &self.name)
+    }
+}
+
+/// Other connections of the same federation.
 ///
 /// # Errors
 /// API server trouble.
@@ -134,19 +151,43 @@ pub async fn rivals(
     context: &Context,
     namespace: &str,
     object: &ScimConnection,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<Claimant>, Problem> {
     let resource = ApiResource::erase::<ScimConnection>(&());
-    let api = Api::<Object<Referring, NotUsed>>::namespaced_with(context.kube.clone(), namespace, &resource);
+    let api = Api::<Object<Referring, serde_json::Value>>::namespaced_with(
+        context.kube.clone(),
+        namespace,
+        &resource,
+    );
     let (own, federation) = (object.name_any(), object.spec.federation_ref.name.as_str());
-    let others: BTreeSet<String> = api
-        .list(&ListParams::default())
-        .await?
-        .into_iter()
-        .filter(|o| o.spec.federation_ref["name"] == federation && o.metadata.deletion_timestamp.is_none())
-        .map(|o| o.name_any())
-        .filter(|name| *name != own)
-        .collect();
-    Ok(others.into_iter().collect())
+    let all = api.list(&ListParams::default()).await?.items;
+    let others = all.iter().filter(|o| o.spec.federation_ref["name"] == federation && o.name_any() != own);
+    Ok(others
+        .map(|o| {
+            let has = |key: &str| o.status.as_ref().is_some_and(|s| s[key].is_string());
+            Claimant::of(&o.metadata, has("jobId") || has("pendingJobSince"))
+        })
+        .collect())
+}
+
+/// The connection that goes before this one, if one does. One that is being deleted has the job until it is gone.
+fn before<'a>(object: &ScimConnection, rivals: &'a [Claimant]) -> Option<&'a Claimant> {
+    let has_job = object.status.as_ref().is_some_and(|s| s.job_id.is_some() || s.pending_job_since.is_some());
+    let own = Claimant::of(&object.metadata, has_job);
+    rivals.iter().min_by(|a, b| a.rank().cmp(&b.rank())).filter(|c| c.rank() < own.rank())
+}
+
+fn claimed_twice(object: &ScimConnection, other: &Claimant) -> Problem {
+    let (federation, other_name) = (&object.spec.federation_ref.name, &other.name);
+    let message = if other.is_leaving {
+        format!(
+            "ScimConnection {other_name} provisions for IdentityFederation {federation} and is being deleted: this one goes on when that is gone; until then nothing is done for it"
+        )
+    } else {
+        format!(
+            "ScimConnection {other_name} provisions for IdentityFederation {federation}, and works on; nothing is done for this one: delete it. Or delete {other_name}: this one takes the synchronization job over when that is gone"
+        )
+    };
+    Problem::new(Class::Blocked, Reason::ClaimedTwice, message)
 }
 
 /// What the Secret holds.
@@ -246,6 +287,38 @@ mod tests {
         assert_eq!(read.credentials.token.expose(), "token");
         assert_eq!(read.issued_at, None);
         assert_eq!(read.written.unwrap().to_string(), "2026-02-01T00:00:00Z");
+    }
+
+    #[test]
+    fn one_of_several_connections_drives_the_job_and_all_agree_which() {
+        let connection = |name: &str, second: u32, job: Option<&str>| -> ScimConnection {
+            let made = format!("2026-01-01T00:00:{second:02}Z");
+            serde_json::from_value(json!({
+                "apiVersion": "causeway.dev/v1alpha1", "kind": "ScimConnection",
+                "metadata": {"name": name, "namespace": "identity", "creationTimestamp": made},
+                "spec": {"federationRef": {"name": "acme"}, "secretRef": {"name": "aws-scim"}},
+                "status": {"jobId": job}}))
+            .unwrap()
+        };
+        let claimant = |c: &ScimConnection| {
+            Claimant::of(&c.metadata, c.status.as_ref().is_some_and(|s| s.job_id.is_some()))
+        };
+        for (all, first) in [
+            (vec![connection("z", 1, None), connection("a", 2, None)], "z"),
+            (vec![connection("z", 1, None), connection("a", 1, None)], "a"),
+            (vec![connection("z", 1, None), connection("a", 2, Some("job")), connection("b", 3, None)], "a"),
+        ] {
+            for own in &all {
+                let others = all.iter().filter(|c| c.name_any() != own.name_any());
+                let rivals: Vec<_> = others.map(claimant).collect();
+                let other = before(own, &rivals).map(|c| c.name.clone());
+                assert_eq!(other, (own.name_any() != first).then(|| first.to_owned()), "{}", own.name_any());
+            }
+        }
+        let (own, mut other) = (connection("b", 2, None), claimant(&connection("a", 1, None)));
+        assert!(claimed_twice(&own, &other).message.contains("ScimConnection a provisions"));
+        other.is_leaving = true;
+        assert!(claimed_twice(&own, &other).message.contains("goes on when that is gone"));
     }
 
     #[test]

@@ -36,14 +36,12 @@ impl Values {
                 continue;
             }
             let indent = line.len() - trimmed.len();
-            match trimmed.split_once(':').filter(|(key, _)| !key.is_empty() && !key.starts_with('-')) {
-                Some((key, _)) => {
-                    open.retain(|(depth, _)| *depth < indent);
-                    open.push((indent, key.to_owned()));
-                    let path: Vec<&str> = open.iter().map(|(_, key)| key.as_str()).collect();
-                    found.push((path.join("."), comment.join(" ")));
-                }
-                None => {}
+            let key = trimmed.split_once(':').map(|(key, _)| key);
+            if let Some(key) = key.filter(|key| !key.is_empty() && !key.starts_with('-')) {
+                open.retain(|(depth, _)| *depth < indent);
+                open.push((indent, key.to_owned()));
+                let path: Vec<&str> = open.iter().map(|(_, key)| key.as_str()).collect();
+                found.push((path.join("."), comment.join(" ")));
             }
             comment.clear();
         }

@@ -125,9 +125,10 @@ async fn hand_offs(
     let line = format!("      acknowledgedIdpCertificates: [{sha256}]\n");
     git.edit("identity/10-federation.yaml", |yaml| format!("{yaml}{line}"))?;
     let second = git.commit("AWS has imported the certificate")?;
-    world.until_asked(CONNECTION.0, CONNECTION.1, "EnableProvisioning").await?;
+    app.until(|s| s.is_synced(&second) && is(s, FEDERATION, "Healthy", "")).await?;
     checks.passed("the hand-off is acknowledged by a second commit, which is synced by itself");
-    app.until(|s| is(s, CONNECTION, "Suspended", "automatic provisioning") && s.is_synced(&second)).await?;
+    world.until_asked(CONNECTION.0, CONNECTION.1, "EnableProvisioning").await?;
+    app.until(|s| is(s, CONNECTION, "Suspended", "automatic provisioning")).await?;
     world.person.act().await?;
     Ok(second)
 }

@@ -91,7 +91,18 @@ impl World {
     /// The end of the operator's log.
     #[must_use]
     pub fn operator_tail(&self) -> String {
-        self.operator.as_ref().map(Operator::tail).unwrap_or_default()
+        let tail = self.operator.as_ref().map(Operator::tail).unwrap_or_default();
+        let brief = |line: &str| match serde_json::from_str::<Value>(line) {
+            Ok(said) => {
+                let of = &said["span"];
+                format!(
+                    "{} {} {}: {} {}",
+                    said["level"], of["kind"], of["name"], said["reason"], said["message"]
+                )
+            }
+            Err(_) => line.to_owned(),
+        };
+        tail.lines().map(brief).collect::<Vec<_>>().join("\n")
     }
 
     /// One of our resources.

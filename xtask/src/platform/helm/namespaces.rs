@@ -120,7 +120,7 @@ async fn too_late(checks: &mut Checks, stage: &Stage, operator: Operator) -> any
     .await?;
     let entries = stage.sandbox.core.journal.after(journal);
     checks.check("a namespace that went with the operator's Roles and credentials says what blocks it, and abandon lets go", || {
-        let by_us = entries.iter().filter(|e| !matches!(e.service.as_ref(), "console" | "login" | "scim")).count();
+        let by_us = entries.iter().filter(|e| !matches!(e.service, "console" | "login" | "scim")).count();
         ensure!(by_us == 0, "{entries:#?}");
         Ok(())
     });

@@ -172,6 +172,6 @@ async fn memory(checks: &mut Checks, stage: &Stage, process: u32) -> anyhow::Res
 /// What has been changed in the clouds since.
 fn mutations(stage: &Stage, since: u64) -> Vec<String> {
     let entries = stage.sandbox.core.journal.after(since);
-    let by_us = |e: &&sandbox::core::Entry| !matches!(e.service.as_ref(), "console" | "login" | "scim");
+    let by_us = |e: &&sandbox::core::Entry| !matches!(e.service, "console" | "login" | "scim");
     entries.iter().filter(by_us).map(|e| format!("{} {}", e.operation, e.target)).collect()
 }
