@@ -143,10 +143,25 @@ pub(super) fn told(operation: &str, client_id: &str, roles: Option<&[String]>) -
         [] if wanted.is_empty() => format!("{application} lacks a Graph application permission{also}"),
         [] => format!(
             "the token of {application} has the permission {}: if it was granted just now it takes some minutes, else \
-             a policy of the tenant forbids the call{also}",
-            wanted.iter().map(|need| need.name).collect::<Vec<_>>().join(" and ")
+             {}{also}",
+            wanted.iter().map(|need| need.name).collect::<Vec<_>>().join(" and "),
+            why_all_the_same(wanted, roles),
         ),
         missing => format!("{application} lacks {} (admin consent){owned}{also}", permissions(missing)),
+    }
+}
+
+/// Why a call is denied although the token has what it needs. The basic permissions are documented to do (contract Graph
+/// 0.1), and administrators report that Graph denies `GET /users` to applications that have no other one.
+fn why_all_the_same(wanted: &[Need], roles: &[String]) -> String {
+    let basic = |need: &&Need| {
+        need.name.contains(".ReadBasic.") && !roles.iter().any(|role| need.or.contains(&role.as_str()))
+    };
+    match wanted.iter().find(basic) {
+        Some(Need { name, or: [next, ..], .. }) => {
+            format!("this tenant does not take {name} for it: grant {next} (admin consent)")
+        }
+        _ => "a policy of the tenant forbids the call".to_owned(),
     }
 }
 
@@ -189,6 +204,7 @@ mod tests {
         let read = ["User.Read.All".to_owned(), "Group.Read.All".to_owned()];
         let owned = ["Application.ReadWrite.OwnedBy".to_owned()];
         let all: Vec<String> = ALL.iter().map(|need| need.name.to_owned()).collect();
+        let more = [all.clone(), vec!["User.Read.All".to_owned()]].concat();
         let assign = "POST /servicePrincipals/{id}/appRoleAssignedTo";
         for (operation, roles, words, not) in [
             (
@@ -209,6 +225,13 @@ mod tests {
             ("GET /groups", Some(&owned[..]), "permission Group.ReadBasic.All (admin", "OwnedBy is not"),
             (operation::JOBS, Some(&read[..]), "permission Synchronization.ReadWrite.All (admin", "Group."),
             (assign, Some(&all[..]), "takes some minutes", "lacks"),
+            (
+                "GET /users",
+                Some(&all[..]),
+                "does not take User.ReadBasic.All for it: grant User.Read.All (admin",
+                "lacks",
+            ),
+            ("GET /users", Some(&more[..]), "a policy of the tenant forbids", "does not take"),
             ("GET /something/new", Some(&read[..]), "also lacks Application.ReadWrite.All", "User."),
             (
                 "GET /users",
