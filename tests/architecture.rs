@@ -25,9 +25,18 @@ fn code(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or(text)
 }
 
+/// Files that are compiled for tests alone.
+fn is_test(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+    matches!(stem, "fuzz" | "tests") || stem.ends_with("_tests")
+}
+
 fn forbid(folder: &str, file: Option<&str>, words: &[&str]) {
     for (path, text) in sources(folder) {
         if file.is_some_and(|name| path.file_name().is_none_or(|f| f != name)) {
+            continue;
+        }
+        if is_test(&path) {
             continue;
         }
         for (number, line) in code(&text).lines().enumerate() {

@@ -76,7 +76,8 @@ pub async fn make(world: &TestWorld) {
 /// Changes everything, and asks for both one-off acts.
 pub async fn change(world: &TestWorld) {
     world.apply(&manifest(world, true)).await;
-    let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a whole second");
+    let now = world.sandbox.core.clock.now().as_second();
+    let now = Timestamp::from_second(now).expect("a whole second");
     let (restart, on_demand) = (format!("Escrows@{now}"), format!("ada@acme.example@{now}"));
     let annotations = json!({"causeway.dev/restart": restart, "causeway.dev/provision-on-demand": on_demand});
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));

@@ -110,24 +110,9 @@ async fn rotate_certificate(world: &TestWorld) {
         .await;
 }
 
-/// The first value of that name, wherever it stands.
-fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    match value {
-        Value::Object(map) => map.get(name).or_else(|| map.values().find_map(|v| find(v, name))),
-        Value::Array(all) => all.iter().find_map(|v| find(v, name)),
-        _ => None,
-    }
-}
-
 /// A second token takes the place of the first.
 async fn rotate_token(world: &TestWorld) {
-    // The person may have made two on the way: the older one is of no use.
-    let state = world.sandbox.aws.state();
-    let mut tokens = find(&state, "tokens").and_then(Value::as_array).cloned().expect("tokens");
-    tokens.sort_by_key(|token| token["createdAt"].to_string());
-    if let [older, _] = tokens.as_slice() {
-        world.sandbox.aws.delete_scim_token(older["id"].as_str().expect("an id")).expect("it is there");
-    }
+    world.delete_spare_scim_token();
     let made = world.sandbox.aws.create_scim_token().expect("a second token");
     let now = world.sandbox.core.clock.now().to_string();
     let data = json!({"stringData": {"token": made["token"], "issuedAt": now}});

@@ -60,6 +60,7 @@ fn what_day_2_says_about_the_scim_token_brings_the_second_one_to_entra() {
         let ends = |object: &kube::api::DynamicObject| object.data["status"]["tokenExpiresAt"].clone();
         let before = ends(&world.get(SCIM, "acme").await.unwrap());
 
+        world.delete_spare_scim_token();
         let token = world.sandbox.aws.create_scim_token().unwrap();
         let mark = world.sandbox.core.journal.last();
         let text = |key: &str| token[key].as_str().unwrap();

@@ -13,6 +13,7 @@ use sandbox::core::{Entry, Profile};
 use sandbox::journey::{self, Person};
 use sandbox::world::World;
 use sandbox::{Cluster, Options, Sandbox};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::namespace;
@@ -143,6 +144,16 @@ impl TestWorld {
         RunningOperator { task, stop }
     }
 
+    /// The person may have made two SCIM tokens on the way, and AWS allows no third one: the older one is of no use.
+    pub fn delete_spare_scim_token(&self) {
+        let state = self.sandbox.aws.state();
+        let mut tokens = find(&state, "tokens").and_then(Value::as_array).cloned().expect("tokens");
+        tokens.sort_by_key(|token| token["createdAt"].to_string());
+        if let [older, _] = tokens.as_slice() {
+            self.sandbox.aws.delete_scim_token(older["id"].as_str().expect("an id")).expect("it is there");
+        }
+    }
+
     /// Applies YAML into this world's namespace.
     pub async fn apply(&self, yaml: &str) {
         let objects = journey::parse(yaml, Some(&self.namespace)).expect("YAML");
@@ -261,7 +272,7 @@ impl TestWorld {
     }
 
     /// What is in the clouds at the end, without ids: the same however one got there.
-    pub fn end_state(&self) -> serde_json::Value {
+    pub fn end_state(&self) -> Value {
         let world = self.sandbox.world();
         let mut assignments: Vec<String> = world
             .identity_center
@@ -311,6 +322,15 @@ pub fn is_ready(object: &DynamicObject) -> bool {
 }
 
 /// A condition of a resource.
-pub fn condition<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a serde_json::Value> {
+pub fn condition<'a>(object: &'a DynamicObject, kind: &str) -> Option<&'a Value> {
     object.data["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
+}
+
+/// The first value of that name, wherever it stands.
+fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(map) => map.get(name).or_else(|| map.values().find_map(|v| find(v, name))),
+        Value::Array(all) => all.iter().find_map(|v| find(v, name)),
+        _ => None,
+    }
 }

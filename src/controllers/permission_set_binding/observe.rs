@@ -349,8 +349,7 @@ impl Observed {
     /// Whether somebody's assignments could not be read: how many there are is not known.
     #[must_use]
     pub fn is_unread(&self) -> bool {
-        let shows_nothing = self.assigned.observed.is_empty() && !self.ledger.grants.is_empty();
-        !self.assigned.unread.is_empty() || (self.is_blind() && shows_nothing)
+        !self.assigned.unread.is_empty() || (self.is_blind() && !self.ledger.grants.is_empty())
     }
 
     /// Whether anybody may get the set.
