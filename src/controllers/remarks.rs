@@ -12,6 +12,8 @@ use crate::api::v1alpha1::{IdentityFederation, PermissionSetBinding, ScimConnect
 const PREFIX: &str = "causeway.dev/";
 /// So many characters of what somebody wrote are quoted.
 const QUOTED: usize = 80;
+/// So many remarks are made at once.
+const MOST: usize = 3;
 
 /// What an annotation takes.
 struct Word {
@@ -87,12 +89,16 @@ fn remarks(kind: &str, annotations: &BTreeMap<String, String>) -> Vec<String> {
             return Some(format!("annotation {} means nothing on {kind}, which knows {known}", quoted(key)));
         };
         let parts: Vec<&str> = match word.list {
-            true => value.split([',', ' ', '\n']).filter(|part| !part.is_empty()).collect(),
+            true => {
+                value.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty()).collect()
+            }
             false => vec![value.as_str()],
         };
         let strange = parts.into_iter().find(|part| !(word.fits)(part))?;
         Some(format!("annotation {key} is ignored: \"{}\" is not {}", quoted(strange), word.value))
     })
+    // A message has an end; who has mended these sees the next ones.
+    .take(MOST)
     .collect()
 }
 

@@ -50,12 +50,20 @@ impl Stores {
                 .filter(|c| c.active)
                 .filter_map(|c| c.not_after.parse().ok())
         });
-        let tokens = known(&self.connections)
-            .filter_map(|c| c.status.as_ref()?.token_expires_at.as_ref()?.parse().ok());
+        // Of those that nobody looks at for now nothing is known to be late.
+        let driven = || {
+            known(&self.connections).filter(|c| {
+                let ready = c.status.as_ref().and_then(|s| condition(&s.conditions, "Ready"));
+                !ready.is_some_and(|r| {
+                    r.reason == Reason::Suspended.as_str() || r.reason == Reason::ClaimedTwice.as_str()
+                })
+            })
+        };
+        let tokens = driven().filter_map(|c| c.status.as_ref()?.token_expires_at.as_ref()?.parse().ok());
         let ends =
             [(Credential::ScimToken, tokens.min()), (Credential::SigningCertificate, certificates.min())];
         state.expiries = ends.into_iter().filter_map(|(credential, end)| Some((credential, end?))).collect();
-        state.cycle = known(&self.connections)
+        state.cycle = driven()
             .filter_map(|c| c.status.as_ref()?.last_cycle.as_ref()?.ended_at.as_ref()?.parse().ok())
             .min();
         for binding in known(&self.bindings) {

@@ -139,7 +139,9 @@ impl Instance {
 
     /// From when on readings count that are needed together.
     fn sweep(&self, what: u64) -> Timestamp {
-        let longest = self.shared.timing.resync.saturating_mul(LONGEST_SWEEP);
+        // What was asked for meanwhile must still be known when a reading is believed.
+        let timing = &self.shared.timing;
+        let longest = timing.resync.saturating_mul(LONGEST_SWEEP).min(timing.creation_grace / 2);
         locked(&self.reads.assignments.sweeps).since(what, self.shared.keep(), longest, self.now())
     }
 

@@ -232,7 +232,13 @@ impl Instance {
                 continue;
             }
             match self.told(verb, &id).await {
-                Ok(told) => self.shared.tracker().note(verb, id, told.target, told.progress, at, at),
+                Ok(told) => {
+                    // What was read before may not show it yet.
+                    if let Some(target) = &told.target {
+                        self.forget_reading(verb, target);
+                    }
+                    self.shared.tracker().note(verb, id, told.target, told.progress, at, at);
+                }
                 Err(e) if e.is_not_found() => {}
                 Err(e) => return Err(e),
             }

@@ -269,8 +269,9 @@ impl Check {
         if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
             self.problems.push(format!("{flag}: `{text}` must be https: credentials are sent there"));
         }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-            self.problems.push(format!("{flag}: `{text}` must have no user, query or fragment"));
+        if url.query().is_some() || url.fragment().is_some() || has_user(&url) {
+            // Not quoted: there may be a password in it.
+            self.problems.push(format!("{flag}: it must have no user, password, query or fragment"));
         }
         url
     }
@@ -281,8 +282,9 @@ impl Check {
         if !matches!(url.scheme(), "http" | "https") {
             self.problems.push(format!("{flag}: `{text}` must be http or https"));
         }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-            self.problems.push(format!("{flag}: `{text}` must have no user, query or fragment"));
+        if url.query().is_some() || url.fragment().is_some() || has_user(&url) {
+            // Not quoted: there may be a password in it.
+            self.problems.push(format!("{flag}: it must have no user, password, query or fragment"));
         }
         url
     }
@@ -324,6 +326,11 @@ impl Check {
             }
         }
     }
+}
+
+/// Whether a URL names somebody, with a password or without.
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Stands in for a URL that was refused.

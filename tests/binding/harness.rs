@@ -87,6 +87,11 @@ pub fn group(name: &str, external_id: &str) -> StoreGroup {
     StoreGroup { display_name: name.into(), external_id: Some(external_id.into()), members: vec![] }
 }
 
+/// Whether AWS said: not now.
+pub fn put_off(outcome: &str) -> bool {
+    outcome.contains("Throttl") || outcome.contains("Conflict")
+}
+
 /// A company with some people and groups in the identity store.
 pub fn world() -> World {
     let mut world = World::load("company-enabled").unwrap();
@@ -383,10 +388,13 @@ impl Twin {
         all.into_iter().filter(|e| e.service == "sso-admin" && e.outcome == "ok").collect()
     }
 
-    /// So many calls of an operation of sso-admin, however they ended.
+    /// So many calls of an operation of sso-admin, however they ended; those that AWS put off are made again, and do not count.
     pub fn calls(&self, operation: &str) -> u64 {
         let all = self.sandbox.core.counters.all();
-        all.iter().filter(|c| c.service == "sso-admin" && c.operation == operation).map(|c| c.calls).sum()
+        all.iter()
+            .filter(|c| c.service == "sso-admin" && c.operation == operation && !put_off(&c.outcome))
+            .map(|c| c.calls)
+            .sum()
     }
 
     /// No assignment and no permission set was made twice.

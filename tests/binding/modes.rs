@@ -139,7 +139,10 @@ fn every_write_of_a_whole_life_names_the_plan_that_it_is_a_step_of() {
             .filter(|line| line["target"] == "causeway::audit")
             .map(|line| line["fields"].clone())
             .collect();
-        let operations: Vec<&str> = records.iter().filter_map(|r| r["operation"].as_str()).collect();
+        // AWS puts off what comes while it works on the same account.
+        let done = |r: &&Value| !r["code"].as_str().is_some_and(put_off);
+        let operations: Vec<&str> =
+            records.iter().filter(done).filter_map(|r| r["operation"].as_str()).collect();
         assert_eq!(
             operations.iter().filter(|o| **o == "DeleteAccountAssignment").count(),
             2,

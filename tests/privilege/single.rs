@@ -165,6 +165,7 @@ fn what_is_missing_while_work_is_under_way_is_named_and_what_can_be_done_without
         // No account but that one has the policy.
         let policies = json!({"spec": {"permissionSet": {"customerManagedPolicies": null}}});
         patch(&world, BINDING, "readers", policies).await;
+        world.until_ready(&ready).await;
         // The management account: AWS itself acts with the caller's rights, and says later what it lacked.
         let rails = json!({"spec": {"bindings": {"managementAccount": "Allow", "rules": null}}});
         patch(&world, "IdentityFederation", "acme", rails).await;

@@ -159,7 +159,9 @@ fn subject_prefix(mark: &str) -> String {
 
 /// People copy thumbprints with colons and in upper case.
 fn thumbprints(text: &str) -> impl Iterator<Item = String> {
-    text.split([',', ' ']).map(|t| t.replace(':', "").to_lowercase()).filter(|t| !t.is_empty())
+    text.split(|c: char| c == ',' || c.is_whitespace())
+        .map(|t| t.replace(':', "").to_lowercase())
+        .filter(|t| !t.is_empty())
 }
 
 /// The marks in an application's notes.

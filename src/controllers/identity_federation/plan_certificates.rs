@@ -43,7 +43,8 @@ pub fn plan(
         return CertificatePlan { finding: Some(finding), ..CertificatePlan::default() };
     }
     let active = active(certificates, thumbprint);
-    let usable = certificates.iter().filter(|c| c.not_after > now);
+    // What a person wants to be rid of never comes back.
+    let usable = certificates.iter().filter(|c| c.not_after > now && !policy.rotate.contains(&c.sha256));
     let Some(active) = active.filter(|a| a.not_after > now) else {
         // Nothing valid is active, so nothing can be broken: ours is activated at once. A stranger's is only when
         // somebody said that AWS has it.
@@ -73,10 +74,19 @@ pub fn plan(
     if now < rotation && !is_asked {
         return plan;
     }
+    let succeeds = |c: &&SigningCertificate| {
+        let lasts_longer = c.not_after > active.not_after;
+        match (number(policy, c), number(policy, active)) {
+            // Ours are numbered: an older one that lasts longer is no successor, and a newer one that ends earlier is
+            // one when that is asked for (the lifetime may have been made shorter meanwhile).
+            (Some(this), Some(that)) => this > that && (is_asked || lasts_longer),
+            (Some(_), None) => is_asked || lasts_longer,
+            (None, _) => lasts_longer,
+        }
+    };
     // One that AWS has already comes before a newer one that it does not have.
-    let successor = usable
-        .filter(|c| c.not_after > active.not_after)
-        .max_by_key(|c| (acknowledged.contains(&c.sha256), c.not_after, &c.sha256));
+    let successor =
+        usable.filter(succeeds).max_by_key(|c| (acknowledged.contains(&c.sha256), c.not_after, &c.sha256));
     match successor {
         None => plan.step = Some(create(policy, certificates, true)),
         Some(next) if acknowledged.contains(&next.sha256) => plan.step = Some(activate(next)),
@@ -133,12 +143,13 @@ fn activate(certificate: &SigningCertificate) -> Step {
 }
 
 /// The next free number: a certificate is looked for by its subject before and after it is made.
+/// The number of one of ours.
+fn number(policy: &CertificatePolicy, certificate: &SigningCertificate) -> Option<u32> {
+    certificate.name.strip_prefix(&policy.subject_prefix)?.parse().ok()
+}
+
 fn create(policy: &CertificatePolicy, certificates: &[SigningCertificate], successor: bool) -> Step {
-    let highest = certificates
-        .iter()
-        .filter_map(|c| c.name.strip_prefix(&policy.subject_prefix)?.parse::<u32>().ok())
-        .max()
-        .unwrap_or_default();
+    let highest = certificates.iter().filter_map(|c| number(policy, c)).max().unwrap_or_default();
     let subject = format!("{}{}", policy.subject_prefix, highest.saturating_add(1));
     Step::CreateCertificate { subject, hours: policy.lifetime.as_hours(), successor }
 }

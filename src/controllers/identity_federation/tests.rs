@@ -303,6 +303,22 @@ fn a_certificate_that_a_person_names_is_replaced_now_and_its_successor_is_not() 
     // The annotation may stand for ever.
     let rests = decide(&both, &next, &[&next.sha256]);
     assert_eq!((rests.step, rests.finding), (None, None));
+    // Also when the lifetime was made shorter meanwhile: one is made, and no more.
+    let short = certificate("CN=causeway-0a1b2c3d-2", day(900));
+    let both = [first.clone(), short.clone()];
+    let waiting = decide(&both, &first, &[&first.sha256]);
+    assert_eq!((waiting.step, waiting.successor.as_ref()), (None, Some(&short)));
+    let ready = decide(&both, &first, &[&first.sha256, &short.sha256]);
+    assert!(matches!(ready.step, Some(Step::ActivateCertificate { sha256, .. }) if sha256 == short.sha256));
+    // What was replaced does not come back, although it lasts longer and AWS has it: neither while it is named nor later.
+    for policy in [&asked, &policy()] {
+        let known: BTreeSet<String> = [first.sha256.clone(), short.sha256.clone()].into();
+        let due = plan_certificates::plan(policy, &known, &both, Some(&short.sha1), day(890));
+        assert!(matches!(due.step, Some(Step::CreateCertificate { successor: true, .. })), "{due:?}");
+    }
+    let known: BTreeSet<String> = [first.sha256.clone()].into();
+    let ended = plan_certificates::plan(&asked, &known, &both, Some(&short.sha1), day(901));
+    assert!(matches!(ended.step, Some(Step::CreateCertificate { .. })), "{ended:?}");
 }
 
 #[test]

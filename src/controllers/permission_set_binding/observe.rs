@@ -21,6 +21,7 @@ use crate::engine::plan_set::DesiredSet;
 use crate::engine::tracker::Verb;
 use crate::engine::{Assigned, FailedWork, Instance};
 use crate::problem::{Class, Problem};
+use crate::status::Reason;
 
 /// The accounts of the spec.
 #[derive(Debug, Default)]
@@ -342,8 +343,9 @@ impl Observed {
     }
 
     /// Whether the federation sees no usable instance, so that nobody can tell what is there.
-    const fn is_blind(&self) -> bool {
-        self.removals_only && self.set.state.is_none()
+    fn is_blind(&self) -> bool {
+        let unusable = |p: &Problem| p.reason == Reason::FederationNotReady;
+        self.removals_only && self.set.state.is_none() && self.set.problem.as_ref().is_some_and(unusable)
     }
 
     /// Whether somebody's assignments could not be read: how many there are is not known.

@@ -224,7 +224,12 @@ fn approved(object: &PermissionSetBinding) -> BTreeSet<String> {
     object
         .annotations()
         .get(annotations::APPROVE_PRINCIPAL)
-        .map(|ids| ids.split([',', ' ']).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+        .map(|ids| {
+            ids.split(|c: char| c == ',' || c.is_whitespace())
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned)
+                .collect()
+        })
         .unwrap_or_default()
 }
 

@@ -62,7 +62,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         }
         println!("  {:.0} s", began.elapsed().as_secs_f64());
     }
-    println!("\n{} passed, {} failed", checks.passed, checks.failures.len());
+    println!("\n{} passed, {} failed, {} skipped", checks.passed, checks.failures.len(), checks.skipped);
     for failure in &checks.failures {
         println!("  FAIL  {failure}");
     }
@@ -102,6 +102,7 @@ async fn until(
 #[derive(Debug, Default)]
 pub struct Checks {
     passed: usize,
+    skipped: usize,
     failures: Vec<String>,
 }
 
@@ -118,6 +119,12 @@ impl Checks {
     pub fn passed(&mut self, claim: &str) {
         println!("  ok    {claim}");
         self.passed += 1;
+    }
+
+    /// Something that this machine has no tool for, and cannot get one.
+    pub fn skipped(&mut self, what: &str, why: &str) {
+        println!("  skip  {what}\n        {}", why.replace('\n', "\n        "));
+        self.skipped += 1;
     }
 
     /// A claim that does not hold.

@@ -133,7 +133,7 @@ impl Stage {
     /// # Errors
     /// With what helm said.
     pub fn upgrade(&self, chart: &str, more: &[&str]) -> anyhow::Result<String> {
-        let mut arguments = vec!["upgrade", RELEASE, chart, "--namespace", HOME, "--reuse-values"];
+        let mut arguments = vec!["upgrade", RELEASE, chart, "--namespace", HOME, "--reset-then-reuse-values"];
         arguments.extend(more);
         self.helm.does(&arguments)
     }

@@ -117,6 +117,7 @@ const BAD: &[(&str, &str)] = &[
     ("ambientNamespaces=identity", "/ambientNamespaces"),
     ("allowedRoles={identity=role/causeway}", "/allowedRoles/0"),
     ("settings.resync=soon", "/settings/resync"),
+    ("rbac.secrets[0].namespace=identity,rbac.secrets[0].names={}", "/rbac/secrets/0/names"),
     ("settings.graphUrl=http://graph.example", "/settings/graphUrl"),
     ("settings.maxOutstandingCreations=16", "/settings/maxOutstandingCreations"),
     ("settings.maxProvisionings=4", "/settings/maxProvisionings"),

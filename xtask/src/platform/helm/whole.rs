@@ -51,7 +51,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
         &chart,
         "--namespace",
         HOME,
-        "--reuse-values",
+        "--reset-then-reuse-values",
         "--set",
         "uninstalling=true",
         "--dry-run=server",
