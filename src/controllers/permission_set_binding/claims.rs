@@ -204,6 +204,10 @@ pub async fn rivals(
             rivals.here.push(other);
         }
     }
+    let shared = shared.is_some_and(|rules| rules.iter().any(|rule| rule.namespaces.is_some()));
+    if !shared && !guard::is_foreign(object, &resolved.federation) {
+        return Ok(rivals);
+    }
     for other in crowd::naming(name, None, look, context).await? {
         let namespace = other.namespace().unwrap_or_default();
         if namespace != own
