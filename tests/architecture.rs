@@ -1,45 +1,13 @@
 //! Which room may know which: the directions of ARCHITECTURE.md, checked on the `use` lines.
 
-use std::path::{Path, PathBuf};
-
-fn sources(folder: &str) -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
-    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path, text));
-            }
-        }
-    }
-    assert!(!found.is_empty(), "no sources in {folder}");
-    found
-}
-
-/// Code without its test module: tests may know more.
-fn code(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or(text)
-}
-
-/// Files that are compiled for tests alone.
-fn is_test(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-    matches!(stem, "fuzz" | "tests") || stem.ends_with("_tests")
-}
+use crate::support::sources::{code, files};
 
 fn forbid(folder: &str, file: Option<&str>, words: &[&str]) {
-    for (path, text) in sources(folder) {
+    for (path, text) in code(folder) {
         if file.is_some_and(|name| path.file_name().is_none_or(|f| f != name)) {
             continue;
         }
-        if is_test(&path) {
-            continue;
-        }
-        for (number, line) in code(&text).lines().enumerate() {
+        for (number, line) in text.lines().enumerate() {
             let line = line.trim_start();
             if line.starts_with("//") {
                 continue;
@@ -105,11 +73,11 @@ fn only_the_engine_writes_to_sso_admin() {
         "create_account_assignment(",
         "delete_account_assignment(",
     ];
-    for (path, text) in sources("src") {
+    for (path, text) in code("src") {
         let allowed =
             ["src/engine", "src/clients/aws"].iter().any(|room| path.to_string_lossy().contains(room));
         for writer in writers {
-            assert!(allowed || !code(&text).contains(writer), "{} calls {writer}", path.display());
+            assert!(allowed || !text.contains(writer), "{} calls {writer}", path.display());
         }
     }
 }
@@ -117,7 +85,7 @@ fn only_the_engine_writes_to_sso_admin() {
 #[test]
 fn no_file_is_longer_than_600_lines() {
     for folder in ["src", "sandbox/src", "xtask/src", "tests"] {
-        for (path, text) in sources(folder) {
+        for (path, text) in files(folder) {
             let lines = text.lines().count();
             assert!(lines <= 600, "{} has {lines} lines: split it by concern", path.display());
         }

@@ -1,11 +1,12 @@
 //! Which reasons and conditions each kind may have, against its code.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use causeway::status::{Kind, Reason};
 
 use super::root;
+use crate::support::sources;
 
 fn folder(kind: Kind) -> &'static str {
     match kind {
@@ -15,33 +16,15 @@ fn folder(kind: Kind) -> &'static str {
     }
 }
 
-/// The code of these files and folders, without tests.
+/// The code of these files and folders, without tests. `*`: the files of the folder itself.
 fn code(paths: &[&str]) -> String {
-    fn walk(path: &Path, deep: bool, files: &mut Vec<PathBuf>) {
-        if path.is_file() {
-            return files.push(path.to_owned());
-        }
-        for entry in std::fs::read_dir(path).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_file() || deep {
-                walk(&path, deep, files);
-            }
-        }
-    }
-    let mut files = Vec::new();
-    for path in paths {
-        let deep = !path.ends_with("/*");
-        walk(&root().join(path.trim_end_matches("/*")), deep, &mut files);
-    }
-    let is_test = |path: &PathBuf| {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.contains("tests") || name == "fuzz.rs" || name == "fixtures.rs"
+    let among = |path: &Path| {
+        paths.iter().any(|wanted| match wanted.strip_suffix("/*") {
+            Some(folder) => path.parent() == Some(&root().join(folder)),
+            None => path.starts_with(root().join(wanted)),
+        })
     };
-    let read = |path: PathBuf| {
-        let text = std::fs::read_to_string(path).expect("text");
-        text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned()
-    };
-    files.into_iter().filter(|f| !is_test(f)).map(read).collect()
+    sources::code("src").into_iter().filter(|(path, _)| among(path)).map(|(_, text)| text).collect()
 }
 
 fn reasons(code: &str) -> BTreeSet<&str> {

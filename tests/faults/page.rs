@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use causeway::clients::aws::actions;
+
 use super::lasting::{Calls, Promise};
 use super::operations::{Exemption, Fault, Operation, Operations};
 use crate::pages::release_line;
+use crate::support::sources;
 
 /// When set, the page is written instead of compared: `cargo xtask faults` does so.
 pub const WRITE: &str = "CAUSEWAY_FAULTS_PAGE";
@@ -171,40 +174,16 @@ fn table(page: &mut String, operations: &BTreeSet<Operation>) {
 
 /// The operations that the clients name in their code.
 fn declared() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder).expect("the sources are there") {
-            let path = entry.expect("readable").path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let text = std::fs::read_to_string(&path).expect("text");
-                let aws = path.components().any(|c| c.as_os_str() == "aws");
-                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-                found.extend(code.lines().filter_map(|line| named(line.trim(), aws)));
-            }
-        }
-    }
-    found
+    let code = sources::code("src").into_iter();
+    code.flat_map(|(path, text)| {
+        let aws = path.components().any(|c| c.as_os_str() == "aws");
+        text.lines().filter_map(|line| named(line.trim(), aws)).collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 /// The operation that a line of code names.
 fn named(line: &str, aws: bool) -> Option<String> {
-    const VERBS: [&str; 12] = [
-        "List",
-        "Describe",
-        "Get",
-        "Create",
-        "Update",
-        "Delete",
-        "Attach",
-        "Detach",
-        "Put",
-        "Tag",
-        "Untag",
-        "Provision",
-    ];
     const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
     if line.starts_with("//") || line.contains("assert") {
         return None;
@@ -218,10 +197,8 @@ fn named(line: &str, aws: bool) -> Option<String> {
     }
     let graph =
         |t: &str| METHODS.iter().any(|m| t.strip_prefix(m).is_some_and(|rest| rest.starts_with(" /")));
-    let aws_name = |t: &str| {
-        t.bytes().all(|b| b.is_ascii_alphabetic())
-            && VERBS.iter().any(|v| t.len() > v.len() + 2 && t.starts_with(v))
-    };
+    let aws_name =
+        |t: &str| actions::ALL.iter().any(|a| a.name.split_once(':').is_some_and(|(_, name)| name == t));
     texts.into_iter().find(|t| graph(t) || (aws && aws_name(t))).map(str::to_owned)
 }
 

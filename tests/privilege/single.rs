@@ -163,7 +163,7 @@ fn what_is_missing_while_work_is_under_way_is_named_and_what_can_be_done_without
         }
 
         // No account but that one has the policy.
-        let policies = json!({"spec": {"permissionSet": {"customerManagedPolicies": null}}});
+        let policies = json!({"spec": {"permissionSet": {"customerManagedPolicies": []}}});
         patch(&world, BINDING, "readers", policies).await;
         world.until_ready(&ready).await;
         // The management account: AWS itself acts with the caller's rights, and says later what it lacked.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use causeway::api::annotations;
+use causeway::api::v1alpha1::ScimConnectionStatus;
 use jiff::SignedDuration;
 use kube::api::DeleteParams;
 use sandbox::core::{FaultKind, FaultRule};
@@ -153,7 +154,7 @@ fn mappings_scope_and_safety_reach_the_job_and_the_rest_of_it_stays() {
 
         let mark = desk.mark();
         desk.patch(&json!({"spec": {"mappings": {"users": [{"target": "userName", "source": {"attribute": "email"}}]}}})).await;
-        let says = |s: &causeway::api::v1alpha1::ScimConnectionStatus| {
+        let says = |s: &ScimConnectionStatus| {
             is(s, "Stalled", "True", "MappingNotFound")
                 && message(s, "Ready").contains("email (for userName)")
         };
@@ -301,6 +302,43 @@ fn an_adopted_job_goes_on_with_credentials_that_nobody_can_read_back() {
         // What needs a write needs the token: nothing else can be put beside it.
         desk.patch(&json!({"spec": {"scope": "All"}})).await;
         operator.until(&desk, "waiting for a person", |s| is(s, "Ready", "False", "AwaitingHandoff")).await;
+        assert_eq!(desk.writes(mark), Vec::<String>::new());
+        desk.patch(&json!({"spec": {"scope": "Assigned"}})).await;
+        operator.until_ready(&desk).await;
+
+        // A Secret that comes later is not what Entra has: it is tried, and handed over when AWS accepts it.
+        let endpoint = desk.sandbox.descriptor().scim.unwrap().endpoint;
+        desk.put_secret(SECRET, &[("endpoint", &endpoint), ("token", "not-the-token")]).await;
+        let refused = |s: &ScimConnectionStatus| is(s, "CredentialsValid", "False", "AuthenticationFailed");
+        operator.until(&desk, "refused", refused).await;
+        assert_eq!(desk.writes(mark), Vec::<String>::new());
+        desk.hand_over().await;
+        operator.until_ready(&desk).await;
+        assert_eq!(desk.writes(mark), ["PUT /secrets"]);
+    });
+}
+
+#[test]
+fn a_rebuilt_connection_tries_the_token_before_it_takes_it_for_what_entra_has() {
+    run(async {
+        let desk = Desk::new("scim").await;
+        let (token, _) = desk.hand_over().await;
+        let endpoint = desk.sandbox.descriptor().scim.unwrap().endpoint;
+        desk.connection(NAME, &json!({})).await;
+        let operator = desk.operator(Cut::never());
+        operator.until_ready(&desk).await;
+        desk.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
+        operator.pass(&desk, NAME).await;
+
+        let mark = desk.mark();
+        desk.put_secret(SECRET, &[("endpoint", &endpoint), ("token", "not-the-token")]).await;
+        desk.connection(NAME, &json!({})).await;
+        let operator = desk.operator(Cut::never());
+        let status =
+            operator.until(&desk, "refused", |s| is(s, "Ready", "False", "AuthenticationFailed")).await;
+        assert_eq!(status.credentials_digest, None, "nobody knows what Entra has");
+        desk.put_secret(SECRET, &[("endpoint", &endpoint), ("token", &token)]).await;
+        operator.until_ready(&desk).await;
         assert_eq!(desk.writes(mark), Vec::<String>::new());
     });
 }

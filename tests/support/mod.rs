@@ -4,6 +4,7 @@ pub mod collector;
 pub mod credentials;
 pub mod logs;
 pub mod sign_in;
+pub mod sources;
 pub mod world;
 
 use std::future::Future;

@@ -179,7 +179,8 @@ pub struct ScimConnectionStatus {
     /// When the SCIM token ends, RFC 3339. Without issuedAt in the Secret: at the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_expires_at: Option<String>,
-    /// Keyed digest of the credentials that were handed to Entra last; tells when they must be handed over again.
+    /// Keyed digest of the credentials that were handed to Entra last; tells when they must be handed over again. `saved`:
+    /// Entra uses credentials that it had, and those of a Secret that comes are new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_digest: Option<String>,
     /// The spec.safety.maxDeletions that was handed to Entra last; an Entra that does not show it is not given it again.

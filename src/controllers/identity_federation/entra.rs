@@ -151,13 +151,14 @@ async fn run(
 
     let applied = if observes_only(object, context) {
         report.plan = planned.plan.summary();
+        let all = planned.plan.steps.len();
         for part in Part::ALL {
             let steps = planned.plan.steps.iter().filter(|s| s.part() == part).count();
             if steps > 0 {
                 report.findings.push(Finding::resting(
                     part,
                     Reason::PlanNotApplied,
-                    format!("{steps} change(s) are planned and not carried out, as mode is Observe (see status.plan)"),
+                    format!("{steps} of {all} planned change(s) are about this; as mode is Observe none is carried out (see status.plan)"),
                 ));
             }
         }

@@ -6,20 +6,17 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::apply::{Applied, Hand};
-use super::calls::knows_no_endpoint;
 use super::desired::Desired;
 use super::memory::{Intents, Turn, grace};
 use super::observe::Observed;
 use super::plan::Step;
 use super::status::Draft;
-use super::{handoff, handover, job};
+use super::{job, trial};
 use crate::api::v1alpha1::ScimConnection;
-use crate::clients::entra::synchronization::Trial;
 use crate::controllers::context::Context;
 use crate::controllers::{Managed as _, Next};
 use crate::plan::Plan;
-use crate::problem::{Class, Problem};
-use crate::status::Reason;
+use crate::problem::Problem;
 use crate::telemetry::Audit;
 
 /// A plan and everything that is needed to carry it out.
@@ -62,7 +59,14 @@ impl Enforcement<'_> {
             return Ok(());
         }
         if self.plan.steps.iter().any(Step::hands_over_credentials) {
-            self.try_credentials(draft).await?;
+            trial::credentials(
+                self.hand.calls,
+                self.object,
+                self.context,
+                (self.desired, self.observed),
+                draft,
+            )
+            .await?;
         }
         if let Some(Turn::Intend(since)) = turn {
             draft.status.pending_job_since = Some(since);
@@ -82,35 +86,6 @@ impl Enforcement<'_> {
             draft.progressing("the synchronization job was created; waiting for Entra to show it");
         }
         result
-    }
-
-    /// New credentials are tried before anything is written: with wrong ones nothing is.
-    async fn try_credentials(&self, draft: &mut Draft) -> Result<(), Problem> {
-        // The plan has no hand-over without credentials.
-        let Some(credentials) = &self.desired.credentials else { return Ok(()) };
-        let settings = handover::credentials_only(credentials);
-        let trial = match (&self.observed.job, &self.observed.template) {
-            (Some(job), _) => Trial::OnJob { job, credentials: &settings },
-            (None, Some(template)) => Trial::WithoutJob { template, credentials: &settings },
-            (None, None) => return Ok(()),
-        };
-        let secret =
-            format!("{}/{}", self.object.namespace().unwrap_or_default(), self.object.spec.secret_ref.name);
-        let Some(why) = self.hand.calls.try_credentials(&trial).await? else {
-            draft.credentials_work(&secret);
-            return Ok(());
-        };
-        // The Secret is looked at again as after any other denial.
-        let (what, remedy) = match knows_no_endpoint(&why) {
-            true => ("AWS has nothing at the endpoint", handoff::find_endpoint(self.object)),
-            false => ("AWS does not accept the token", handoff::renew(self.object)),
-        };
-        let message = format!(
-            "{what} of Secret {secret}{why}: {remedy}; {}",
-            handoff::looked_at(&draft.target, self.context.settings.timing.backoff.1)
-        );
-        draft.refused_by_aws(&message, self.observed.saved_work == Some(false));
-        Err(Problem::new(Class::Denied, Reason::AuthenticationFailed, message))
     }
 
     /// What was done becomes part of the status, also when a later step failed.

@@ -24,6 +24,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trial;
 mod words;
 
 use std::time::Duration;
@@ -38,7 +39,7 @@ use self::desired::Desired;
 use self::enforce::Enforcement;
 use self::foreign::Foreign;
 use self::memory::{Intents, Patience, Waits};
-use self::plan::Obstacle;
+use self::plan::{Obstacle, Step};
 use self::resolve::ScimSecret;
 use self::schema::Wanted;
 use self::status::Draft;
@@ -204,6 +205,9 @@ impl ScimConnectionReconciler {
                 handover::dropped_threshold(&desired, &observed.saved, observed.given_threshold)
             {
                 draft.threshold_dropped(limit);
+            }
+            if plan::adopts(&desired, &observed) && !plan.steps.iter().any(Step::hands_over_credentials) {
+                trial::credentials(&calls, object, context, (&desired, &observed), draft).await?;
             }
             let secret = format!("{namespace}/{}", object.spec.secret_ref.name);
             draft.credentials(&desired, &observed, &plan, &secret, observer.is_some());

@@ -99,6 +99,9 @@ pub fn is_worth_trying(desired: &Desired, observed: &Observed) -> bool {
         }
 }
 
+/// Stands for the digest while Entra uses credentials that it had, and there is no Secret.
+pub const SAVED: &str = "saved";
+
 /// Decides what is to be done.
 ///
 /// # Errors
@@ -139,8 +142,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan<Step>, Obstac
         steps.push(Step::HandOver(what));
     }
     // Once only: with the digest recorded, a later quarantine of that kind has another cause.
-    let adopted =
-        desired.credentials.is_some() && observed.handed_over.is_none() && observed.saved_work == Some(true);
+    let adopted = adopts(desired, observed);
     let job = observed.job.as_ref();
     let held = |j: &Job| job::quarantine(j).is_some() && job::may_be_refused(j);
     if (new_credentials || adopted) && job.is_some_and(held) {
@@ -163,9 +165,17 @@ pub fn deletion(job: &Job) -> Plan<Step> {
     Plan { steps: pause.into_iter().chain([Step::DeleteJob]).collect() }
 }
 
+/// Whether what the Secret holds is taken for what Entra has: in a cluster rebuilt from Git nothing tells what was handed
+/// over, and what Entra has works.
+#[must_use]
+pub fn adopts(desired: &Desired, observed: &Observed) -> bool {
+    desired.credentials.is_some() && observed.handed_over.is_none() && observed.saved_work == Some(true)
+}
+
 /// Whether endpoint and token must be handed over. Nobody can read back what Entra has, so it is told by the digest
 /// of what was handed over last; without one (a cluster rebuilt from Git) what Entra has is kept as long as it works
-/// and its endpoint is the right one.
+/// and its endpoint is the right one. Where Entra's own were used before there was a Secret ([`SAVED`]), the Secret's are
+/// new.
 fn credentials_differ(desired: &Desired, observed: &Observed) -> Result<bool, Obstacle> {
     let refused = observed.saved_work == Some(false);
     match &desired.credentials {

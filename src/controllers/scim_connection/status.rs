@@ -7,7 +7,7 @@ use super::desired::Desired;
 use super::handoff;
 use super::job;
 use super::observe::Observed;
-use super::plan::Step;
+use super::plan::{self, SAVED, Step};
 use super::token::Freshness;
 use super::words::{entry_level_errors, provisioning, whom};
 use crate::api::Handoff;
@@ -185,11 +185,12 @@ impl Draft {
                 "the credentials that Entra has saved are used; nobody can read them back, so store a token of your own in Secret {secret} before they end"
             );
             self.remarks.push(message.clone());
+            self.status.credentials_digest.get_or_insert_with(|| SAVED.to_owned());
             return self.conditions.set(CREDENTIALS, Verdict::True, Reason::Succeeded, message);
         }
         let lifts = plan.steps.contains(&Step::LiftQuarantine);
-        if observed.handed_over.is_none() && observed.saved_work == Some(true) && !lifts {
-            // Adopted: what Entra has works, and its endpoint is the right one.
+        if plan::adopts(desired, observed) && !lifts {
+            // Adopted: what Entra has works, and so does what the Secret holds, at the same endpoint.
             self.status.credentials_digest.clone_from(&desired.digest);
         }
         self.credentials_work(secret);

@@ -118,6 +118,8 @@ const BAD: &[(&str, &str)] = &[
     ("allowedRoles={identity=role/causeway}", "/allowedRoles/0"),
     ("settings.resync=soon", "/settings/resync"),
     ("rbac.secrets[0].namespace=identity,rbac.secrets[0].names={}", "/rbac/secrets/0/names"),
+    ("settings.drain=60s", "drain must be shorter"),
+    ("settings.drain=1m,terminationGracePeriodSeconds=60", "drain must be shorter"),
     ("settings.graphUrl=http://graph.example", "/settings/graphUrl"),
     ("settings.maxOutstandingCreations=16", "/settings/maxOutstandingCreations"),
     ("settings.maxProvisionings=4", "/settings/maxProvisionings"),

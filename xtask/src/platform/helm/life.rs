@@ -38,6 +38,13 @@ pub async fn run(checks: &mut Checks, stage: &Stage) -> anyhow::Result<()> {
         ensure!(budget.len() == 1, "{budget:?}");
         Ok(())
     });
+    checks.check("another installationId is refused, with what it is and would be", || {
+        let upgrade =
+            ["upgrade", RELEASE, &chart()?, "--namespace", HOME, "--reset-then-reuse-values", "--set"];
+        let said = stage.helm.refuses(&[&upgrade[..], &["installationId=other"]].concat())?;
+        ensure!(said.contains("would become other"), "{said}");
+        Ok(())
+    });
     let pod = stage.pod().await?;
     checks.check("the upgraded Pod template is admitted", || {
         let env = pod.spec.iter().flat_map(|s| &s.containers).flat_map(|c| c.env.iter().flatten());
