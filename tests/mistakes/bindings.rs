@@ -195,6 +195,14 @@ pub const NEW: &[Mistake] = &[
         "{federationRef: {name: acme, namespace: elsewhere}}",
         "Create the binding where the message says, or ask whoever looks after the federation.",
     ),
+    told(
+        "A federation of a namespace where the operator does not look",
+        READY,
+        "FederationNotFound",
+        &["does not look there"],
+        "{federationRef: {name: acme, namespace: far-away}}",
+        "Have the namespace added to what the operator watches, or refer to a federation that it watches.",
+    ),
 ];
 
 /// Groups and permission sets that mislead.
@@ -230,6 +238,7 @@ pub async fn run(book: &Book) {
     let mut world = world("bindings", |world, _| mislead(world)).await;
     // So many bindings that look again every second take all the calls that AWS lets through, and new ones wait.
     world.settings.timing.resync = std::time::Duration::from_secs(10);
+    world.settings.namespaces.insert("elsewhere".to_owned());
     let operator = world.operator();
     let name = |nth: usize| format!("m-{nth}");
     let of =

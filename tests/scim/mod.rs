@@ -281,7 +281,7 @@ fn too_many_deletions_wait_for_a_person_and_go_through_when_forced() {
 fn an_adopted_job_goes_on_with_credentials_that_nobody_can_read_back() {
     run(async {
         let desk = Desk::new("scim").await;
-        desk.hand_over().await;
+        let (token, _) = desk.hand_over().await;
         desk.connection(NAME, &json!({})).await;
         let operator = desk.operator(Cut::never());
         operator.until_ready(&desk).await;
@@ -312,7 +312,7 @@ fn an_adopted_job_goes_on_with_credentials_that_nobody_can_read_back() {
         let refused = |s: &ScimConnectionStatus| is(s, "CredentialsValid", "False", "AuthenticationFailed");
         operator.until(&desk, "refused", refused).await;
         assert_eq!(desk.writes(mark), Vec::<String>::new());
-        desk.hand_over().await;
+        desk.put_secret(SECRET, &[("endpoint", &endpoint), ("token", &token)]).await;
         operator.until_ready(&desk).await;
         assert_eq!(desk.writes(mark), ["PUT /secrets"]);
     });
