@@ -6,6 +6,7 @@ use causeway::api::v1alpha1::IdentityFederation;
 use causeway::clients::Due;
 use causeway::clients::aws::assignments::{PrincipalId, PrincipalKind};
 use causeway::controllers::Stores;
+use causeway::engine::Instance;
 use kube::Api;
 use sandbox::core::FaultKind;
 use sandbox::world::StoreGroup;
@@ -13,6 +14,16 @@ use tokio::time::Instant;
 
 use super::harness::*;
 use crate::support::run;
+
+/// The instance as this operator sees it.
+async fn instance(twin: &Twin, operator: &Operator) -> Instance {
+    let federations = Api::<IdentityFederation>::namespaced(twin.client.clone(), &twin.home);
+    let federation = federations.get("acme").await.unwrap();
+    let clients = operator.context.aws(&federation).await.unwrap();
+    let facts = twin.sandbox.aws.facts();
+    let (arn, store) = (facts.instance_arn.unwrap(), facts.identity_store_id.unwrap());
+    operator.context.engine.instance(&arn, &store, &clients)
+}
 
 #[test]
 fn of_two_that_were_created_at_once_one_writes_although_no_watch_has_told_of_the_other() {
@@ -58,12 +69,7 @@ fn assignments_that_take_longer_to_read_than_a_pass_has_are_read_once_and_come_t
         // What is read for everybody serves for half a second.
         twin.settings.timing.resync = Duration::from_secs(5);
         let operator = twin.operator().await;
-        let federations = Api::<IdentityFederation>::namespaced(twin.client.clone(), &twin.home);
-        let federation = federations.get("acme").await.unwrap();
-        let clients = operator.context.aws(&federation).await.unwrap();
-        let facts = twin.sandbox.aws.facts();
-        let (arn, store) = (facts.instance_arn.unwrap(), facts.identity_store_id.unwrap());
-        let instance = operator.context.engine.instance(&arn, &store, &clients);
+        let instance = instance(&twin, &operator).await;
         let principals: BTreeSet<PrincipalId> = [id, "94482488-3041-7005-8a6b-5d7f6f4b0001".to_owned()]
             .map(|id| PrincipalId { kind: PrincipalKind::Group, id })
             .into();
@@ -102,12 +108,7 @@ fn a_long_list_of_groups_goes_on_where_it_was_cut_off() {
         twin.settings.limits.identity_store_per_second = 10;
         twin.settings.timing.resync = Duration::from_secs(5);
         let operator = twin.operator().await;
-        let federations = Api::<IdentityFederation>::namespaced(twin.client.clone(), &twin.home);
-        let federation = federations.get("acme").await.unwrap();
-        let clients = operator.context.aws(&federation).await.unwrap();
-        let facts = twin.sandbox.aws.facts();
-        let (arn, store) = (facts.instance_arn.unwrap(), facts.identity_store_id.unwrap());
-        let instance = Arc::new(operator.context.engine.instance(&arn, &store, &clients));
+        let instance = Arc::new(instance(&twin, &operator).await);
         let listed = || {
             let all = twin.sandbox.core.counters.all();
             all.iter().filter(|c| c.operation == "ListGroups").map(|c| c.calls).sum::<u64>()

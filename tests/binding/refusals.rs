@@ -54,7 +54,8 @@ fn of_two_bindings_that_claim_one_set_the_first_works_on_and_the_other_takes_ove
         assert_eq!(ready(&status), ("False".into(), "ClaimedTwice".into()), "{status:#?}");
         let told = said(&status, "Ready").2;
         assert!(
-            told.contains("PermissionSetBinding one, which works on") && told.contains("delete this one")
+            told.contains("PermissionSetBinding one, which goes before this one")
+                && told.contains("delete this one")
         );
         assert_eq!(status.permission_set_arn, None);
         let status = twin.settle(&operator, "one").await.unwrap();

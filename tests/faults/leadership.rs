@@ -3,15 +3,11 @@
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
-use sandbox::journey::Operator;
 use tokio::process::Command;
 
-use crate::journey::process::{free_port, identity, start};
+use crate::journey::process::{SHORT_LEASE, attended, identity, start};
 use crate::support::run;
 use crate::support::world::{ALL, PATIENCE, TestWorld};
-
-/// As the operators of this test have it.
-const LEASE: Duration = Duration::from_secs(2);
 
 async fn signal(process: u32, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().await;
@@ -27,27 +23,6 @@ async fn rests(world: &TestWorld) {
         if journal.last() != last {
             (last, since) = (journal.last(), Instant::now());
         }
-    }
-}
-
-/// Does something while an operator runs; one that has ended is started again, as Kubernetes does: on a busy machine
-/// such short leases are lost.
-async fn attended<T>(
-    operator: &mut Operator,
-    start: impl Fn() -> Operator,
-    work: impl Future<Output = T>,
-) -> T {
-    let attend = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if operator.ended().is_some() {
-                *operator = start();
-            }
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = attend => unreachable!("it goes on for ever"),
     }
 }
 
@@ -68,7 +43,7 @@ fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
             let dir = tempfile::tempdir().unwrap();
             let kubeconfig = identity(&world, dir.path()).await;
             let log = |name: &str| dir.path().join(format!("{name}.log"));
-            let begin = |name: &str| start(&world, &kubeconfig, &log(name), "info", free_port());
+            let begin = |name: &str| start(&world, &kubeconfig, &log(name));
             let mut old = begin("old");
             world.apply_example().await;
             let working = async {
@@ -87,7 +62,7 @@ fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
             let mut new = begin("new");
             let goes_on = async {
                 world.until_ready(&ALL).await;
-                tokio::time::sleep((2 * LEASE).saturating_sub(stopped.elapsed())).await;
+                tokio::time::sleep((2 * SHORT_LEASE).saturating_sub(stopped.elapsed())).await;
                 rests(&world).await;
             };
             attended(&mut new, || begin("new"), goes_on).await;

@@ -88,8 +88,7 @@ fn bindings_applied_at_once_come_to_rest_within_bounds() {
         let log = dir.path().join("operator.log");
         let port = free_port();
         // The operator's own defaults for what decides how often it looks.
-        let mut usual =
-            vec!["--resync", "10m", "--poll", "2s", "--job-poll", "1s", "--lease-duration", "15s"];
+        let mut usual = vec!["--resync", "10m", "--poll", "2s", "--job-poll", "1s"];
         if count > MANY {
             // Who has so many lets the operator have nearly all that AWS lets through.
             usual.extend(["--sso-admin-rate", "18"]);

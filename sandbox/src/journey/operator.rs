@@ -159,3 +159,13 @@ impl Operator {
             .context("wait for the operator")
     }
 }
+
+impl Drop for Operator {
+    /// A failed test says how its operator ended or what it said last: its log goes with the test.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let last = self.ended().unwrap_or_else(|| format!("still running\n{}", self.tail()));
+            eprintln!("the operator: {last}");
+        }
+    }
+}

@@ -93,7 +93,7 @@ pub fn claimed_twice(set: &str, other: &Claimant) -> Problem {
         )
     } else {
         format!(
-            "permission set {set} is that of PermissionSetBinding {name}, which works on; nothing is given through this binding: delete this one, which takes nothing from anybody, and bind under another spec.permissionSet.name. Or delete {name}: what it gave goes with it, and this one goes on when that is gone"
+            "permission set {set} is that of PermissionSetBinding {name}, which goes before this one; nothing is given through this binding: delete this one, which takes nothing from anybody, and bind under another spec.permissionSet.name. Or delete {name}: what it gave goes with it, and this one goes on when that is gone"
         )
     };
     Problem::new(Class::Blocked, Reason::ClaimedTwice, message)

@@ -184,7 +184,7 @@ fn claimed_twice(object: &ScimConnection, other: &Claimant) -> Problem {
         )
     } else {
         format!(
-            "ScimConnection {other_name} provisions for IdentityFederation {federation}, and works on; nothing is done for this one: delete it. Or delete {other_name}: this one takes the synchronization job over when that is gone"
+            "ScimConnection {other_name} provisions for IdentityFederation {federation}, and goes before this one; nothing is done for this one: delete it. Or delete {other_name}: this one takes the synchronization job over when that is gone"
         )
     };
     Problem::new(Class::Blocked, Reason::ClaimedTwice, message)

@@ -73,30 +73,13 @@ pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     let after = stage
         .said(&["get", "psb", "production", "-n", IDENTITY, "-o", "jsonpath={.metadata.generation}"])
         .await?;
-    let bad = stage.kubectl(&[
-        "patch",
-        "psb",
-        "auditors",
-        "-n",
-        IDENTITY,
-        "--type=merge",
-        "--dry-run=server",
-        "-p",
-        r#"{"spec":{"permissionSet":{"name":"Renamed"}}}"#,
-    ]);
-    let bad = bad.await?;
-    let number = stage.kubectl(&[
-        "patch",
-        "psb",
-        "auditors",
-        "-n",
-        IDENTITY,
-        "--type=merge",
-        "--dry-run=server",
-        "-p",
-        r#"{"spec":{"accounts":{"include":[{"ids":[111122223333]}]}}}"#,
-    ]);
-    let number = number.await?;
+    let patched = async |patch: &str| {
+        let patch =
+            ["patch", "psb", "auditors", "-n", IDENTITY, "--type=merge", "--dry-run=server", "-p", patch];
+        stage.kubectl(&patch).await
+    };
+    let bad = patched(r#"{"spec":{"permissionSet":{"name":"Renamed"}}}"#).await?;
+    let number = patched(r#"{"spec":{"accounts":{"include":[{"ids":[111122223333]}]}}}"#).await?;
     checks.check("a server-side dry run changes nothing, and refuses what would be refused", || {
         ensure!(dry.contains("production configured (server dry run)"), "{dry}");
         ensure!(before == after, "generation {before}, then {after}");
