@@ -5,7 +5,8 @@ mod clock;
 mod crds;
 mod signals;
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,7 +222,7 @@ impl Operator {
     }
 
     async fn listen(&mut self, address: SocketAddr, metrics: Arc<Metrics>) -> Result<(), Error> {
-        let listener = TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))?;
+        let listener = bind(address).await.map_err(|e| Error::Listen(address, e))?;
         let server = health::serve(listener, self.readiness.subscribe(), metrics, self.close.clone());
         self.services.spawn(async move {
             if let Err(error) = server.await {
@@ -358,6 +359,17 @@ impl Operator {
         let _ = tokio::time::timeout(CLOSE, closed).await;
         tracing::info!("stopped");
         result
+    }
+}
+
+/// `[::]` stands for all addresses of both families, also where a machine has no IPv6.
+async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    match bound {
+        Err(e) if address.ip() == Ipv6Addr::UNSPECIFIED && e.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
     }
 }
 

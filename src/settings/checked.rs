@@ -17,6 +17,22 @@ const MAX_NAME: usize = 63;
 /// Entra's sign-in host outside of national clouds (contract Graph 8.1).
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The settings that are durations, by flag: from where to where they may be. The chart refuses the same.
+pub const DURATIONS: [(&str, RangeInclusive<Duration>); 8] = [
+    ("resync", SECOND..=DAY),
+    ("poll", Duration::from_millis(10)..=HOUR),
+    ("job-poll", Duration::from_millis(10)..=HOUR),
+    ("handoff-poll", SECOND..=HOUR),
+    ("creation-grace", SECOND..=DAY),
+    ("reconcile-timeout", SECOND..=HOUR),
+    ("lease-duration", Duration::from_secs(2)..=Duration::from_secs(300)),
+    ("drain", Duration::ZERO..=HOUR),
+];
+
 /// Everything that is wrong with the settings, one sentence each.
 #[derive(Debug, thiserror::Error)]
 #[error("the settings cannot be used:\n{}", .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
@@ -54,16 +70,14 @@ impl TryFrom<Raw> for Invocation {
             Ok(_) => check.wrong(format!("--ca-file: {} holds no certificate in PEM form", path.display())),
             Err(e) => check.wrong(format!("--ca-file: {} cannot be read: {e}", path.display())),
         });
-        let (second, hour, day) =
-            (Duration::from_secs(1), Duration::from_secs(3600), Duration::from_secs(86_400));
         let timing = Timing {
-            resync: check.duration("--resync", &raw.resync, second..=day),
-            poll: check.duration("--poll", &raw.poll, Duration::from_millis(10)..=hour),
-            job_poll: check.duration("--job-poll", &raw.job_poll, Duration::from_millis(10)..=hour),
-            handoff: check.duration("--handoff-poll", &raw.handoff_poll, second..=hour),
-            creation_grace: check.duration("--creation-grace", &raw.creation_grace, second..=day),
-            reconcile: check.duration("--reconcile-timeout", &raw.reconcile_timeout, second..=hour),
-            backoff: (second, Duration::from_secs(300)),
+            resync: check.duration("resync", &raw.resync),
+            poll: check.duration("poll", &raw.poll),
+            job_poll: check.duration("job-poll", &raw.job_poll),
+            handoff: check.duration("handoff-poll", &raw.handoff_poll),
+            creation_grace: check.duration("creation-grace", &raw.creation_grace),
+            reconcile: check.duration("reconcile-timeout", &raw.reconcile_timeout),
+            backoff: (SECOND, Duration::from_secs(300)),
         };
         let limits = Limits {
             sso_admin_per_second: check.number("--sso-admin-rate", &raw.sso_admin_rate, 1..=20),
@@ -101,14 +115,10 @@ impl TryFrom<Raw> for Invocation {
             leader: Leader {
                 elect: raw.leader_elect,
                 lease_name: check.name("--lease-name", &raw.lease_name),
-                lease_duration: check.duration(
-                    "--lease-duration",
-                    &raw.lease_duration,
-                    Duration::from_secs(2)..=Duration::from_secs(300),
-                ),
+                lease_duration: check.duration("lease-duration", &raw.lease_duration),
                 identity: identity(&raw),
             },
-            drain: check.duration("--drain", &raw.drain, Duration::ZERO..=hour),
+            drain: check.duration("drain", &raw.drain),
             kubeconfig: raw.kubeconfig.clone(),
             #[cfg(feature = "test-clock")]
             test_clock: given(raw.test_clock_url.as_ref()).map(|u| check.url("--test-clock-url", u)),
@@ -299,16 +309,17 @@ impl Check {
         }
     }
 
-    fn duration(&mut self, flag: &str, text: &str, range: RangeInclusive<Duration>) -> Duration {
+    fn duration(&mut self, flag: &str, text: &str) -> Duration {
+        let (_, range) = DURATIONS.iter().find(|(f, _)| *f == flag).expect("it is in the list of durations");
         let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
         match parsed {
             Some(duration) if range.contains(&duration) => duration,
             Some(_) => {
                 let (from, to) = (range.start(), range.end());
-                self.wrong(format!("{flag}: `{text}` must be from {from:?} to {to:?}")).unwrap_or_default()
+                self.wrong(format!("--{flag}: `{text}` must be from {from:?} to {to:?}")).unwrap_or_default()
             }
             None => self
-                .wrong(format!("{flag}: `{text}` is no duration such as 90s or 1h30m"))
+                .wrong(format!("--{flag}: `{text}` is no duration such as 90s or 1h30m"))
                 .unwrap_or_default(),
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::api::Mode;
 pub use crate::telemetry::LogFormat;
-pub use checked::{Invalid, Invocation};
+pub use checked::{DURATIONS, Invalid, Invocation};
 pub use raw::{Cli, Command, Raw};
 pub use roles::AllowedRoles;
 

@@ -211,12 +211,28 @@ impl Twin {
 
     /// What the federation's own controller says about the instance.
     pub async fn instance_ready(&self, ready: bool) {
-        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.home);
-        let status = json!({"status": {"conditions": [{
-            "type": "InstanceReady", "status": if ready { "True" } else { "False" }, "reason": "Succeeded",
+        self.instance_is(ready, "Succeeded").await;
+    }
+
+    /// The same, for a reason.
+    async fn instance_is(&self, ready: bool, reason: &str) {
+        self.patch_federation_status(&json!({"conditions": [{
+            "type": "InstanceReady", "status": if ready { "True" } else { "False" }, "reason": reason,
             "message": "the test says so", "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }]}});
-        api.patch_status("acme", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+        }]}))
+        .await;
+    }
+
+    /// The federation's own controller has found no instance so far, for a reason.
+    pub async fn no_instance_yet(&self, reason: &str) {
+        self.patch_federation_status(&json!({"aws": null})).await;
+        self.instance_is(false, reason).await;
+    }
+
+    async fn patch_federation_status(&self, status: &Value) {
+        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.home);
+        let patch = Patch::Merge(json!({"status": status}));
+        api.patch_status("acme", &PatchParams::default(), &patch).await.unwrap();
     }
 
     /// A fresh operator that is cut off before its nth call; 0 for never.

@@ -267,6 +267,24 @@ fn a_binding_that_made_something_is_not_forgotten_because_it_observes_now() {
 }
 
 #[test]
+fn a_binding_goes_where_no_instance_ever_was_and_waits_where_that_is_not_known() {
+    run(async {
+        let twin = Twin::start(world()).await;
+        let operator = twin.operator().await;
+        twin.create("readers", &plain("Readers")).await;
+        twin.no_instance_yet("CloudUnavailable").await;
+        twin.delete("readers").await;
+        let outcome = twin.pass(&operator, "readers").await.unwrap();
+        let (_, reason, message) = said(&outcome.status, "Ready");
+        assert_eq!(reason, "DeletionBlocked");
+        assert!(message.contains("no usable Identity Center instance yet"), "{message}");
+        twin.no_instance_yet("AwaitingHandoff").await;
+        assert!(twin.pass(&operator, "readers").await.is_none());
+        assert_eq!(twin.mutations(0).len(), 0);
+    });
+}
+
+#[test]
 fn retain_and_observe_write_nothing() {
     run(async {
         let twin = Twin::start(world()).await;

@@ -63,6 +63,9 @@ enum Task {
         /// Take this binary instead of building one.
         #[arg(long, value_name = "FILE")]
         built: Option<std::path::PathBuf>,
+        /// Keep it with its chart in xtask/fixtures/: the platform tests then upgrade from it and roll back to it.
+        #[arg(long)]
+        keep: bool,
     },
     /// Have every fault befall every call, one at a time (half an hour), and write docs/faults.md.
     Faults {
@@ -83,7 +86,7 @@ fn main() -> anyhow::Result<()> {
         Task::Conformance { report, only } => conformance::run(report, &only),
         Task::Platform { only } => platform::run(&only),
         Task::Mistakes => mistakes::run(),
-        Task::Release { built } => release::run(built),
+        Task::Release { built, keep } => release::run(built, keep),
         Task::Faults { only, quick } => faults::run(&only, quick),
     }
 }

@@ -1,6 +1,7 @@
 //! The release: a static binary, what is in it, checksums, and what it takes.
 
 mod elf;
+pub mod freeze;
 mod measure;
 mod sbom;
 
@@ -16,8 +17,9 @@ const FOLDER: &str = "dist";
 /// What only builds with the feature `test-clock` have in them.
 const TEST_CLOCK: &str = "CAUSEWAY_TEST_CLOCK_URL";
 
-/// Builds, checks, writes and measures. With `built`, that binary is taken instead of making one.
-pub fn run(built: Option<PathBuf>) -> anyhow::Result<()> {
+/// Builds, checks, writes and measures. With `built`, that binary is taken instead of making one; with `keep`, the release
+/// is kept for the tests of upgrades.
+pub fn run(built: Option<PathBuf>, keep: bool) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
     let binary = match built {
         Some(path) => path,
@@ -50,6 +52,9 @@ pub fn run(built: Option<PathBuf>) -> anyhow::Result<()> {
     let components = list["components"].as_array().map_or(0, Vec::len);
     println!("{FOLDER}/: the binary, {bom} with {components} components, SHA256SUMS");
     println!("{}", measure::of(&folder.join(&named), bytes.len(), root)?);
+    if keep {
+        freeze::freeze(root, &version, &bytes)?;
+    }
     Ok(())
 }
 

@@ -2,14 +2,23 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* Some objects append up to eight characters, and a Service's name has no dots. */}}
 {{- define "causeway.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
-{{- else if contains (include "causeway.name" .) .Release.Name }}
-{{- .Release.Name | trunc 63 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name (include "causeway.name" .) | trunc 63 | trimSuffix "-" }}
+{{- $name := printf "%s-%s" .Release.Name (include "causeway.name" .) }}
+{{- if contains (include "causeway.name" .) .Release.Name }}
+{{- $name = .Release.Name }}
 {{- end }}
+{{- default $name .Values.fullnameOverride | replace "." "-" | trunc 55 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* A duration such as 1h30m in milliseconds. */}}
+{{- define "causeway.milliseconds" -}}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $unit := regexFind "[a-z]+$" . }}
+{{- $sum = add $sum (mul (trimSuffix $unit .) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit)) }}
+{{- end }}
+{{- $sum }}
 {{- end }}
 
 {{- define "causeway.serviceAccount" -}}

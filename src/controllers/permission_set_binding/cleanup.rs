@@ -25,7 +25,7 @@ use crate::engine::plan_set::OWNER_TAG;
 use crate::engine::tracker::Verb;
 use crate::engine::{FailedWork, Instance};
 use crate::problem::{Class, Problem};
-use crate::status::Reason;
+use crate::status::{Reason, condition};
 use crate::telemetry::Audit;
 
 /// Strangers' assignments that a message names at most.
@@ -127,9 +127,9 @@ async fn pass(
         other => other?,
     };
     let going = federation.metadata.deletion_timestamp.is_some();
-    let looked = federation.status.as_ref().is_some_and(|s| s.aws.is_some());
-    if made_nothing && going && !looked {
-        // It waits for its bindings, and will never look at AWS again.
+    let found = federation.status.as_ref().is_some_and(|s| s.aws.is_some());
+    // One that is going waits for its bindings, and will never look at AWS again.
+    if made_nothing && !found && (going || sees_no_instance(&federation)) {
         return Ok(Stage::Done);
     }
     let known = guard::is_proven(object, &federation, &ledger);
@@ -233,6 +233,12 @@ const fn never_began(problem: &Problem) -> bool {
         problem.reason,
         Reason::BindingNotAllowed | Reason::FederationNotFound | Reason::ManagedByOtherParty
     )
+}
+
+/// Whether the federation has looked at AWS, and there is no instance in which anything could have been made.
+fn sees_no_instance(federation: &IdentityFederation) -> bool {
+    let ready = federation.status.as_ref().and_then(|s| condition(&s.conditions, "InstanceReady"));
+    ready.is_some_and(|r| r.status == "False" && r.reason == Reason::AwaitingHandoff.as_str())
 }
 
 /// What a clean-up works with.

@@ -1,6 +1,5 @@
 //! Where other bindings are looked for: what the watch has told costs no call, and is a moment behind.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::api::{ApiResource, ListParams, Object};
@@ -70,12 +69,7 @@ pub async fn naming(
         Some(stores) => watched(&stores.bindings, namespace),
         None => {
             let mut all = Vec::new();
-            for api in apis(namespace, context, |scope| match scope {
-                Some(scope) => {
-                    Api::<DeserializeGuard<PermissionSetBinding>>::namespaced(context.kube.clone(), scope)
-                }
-                None => Api::all(context.kube.clone()),
-            }) {
+            for api in apis(namespace, context) {
                 all.extend(api.list(&ListParams::default()).await?.items.into_iter().map(Arc::new));
             }
             all
@@ -83,28 +77,26 @@ pub async fn naming(
     };
     let readable = all.iter().filter_map(|b| b.0.as_ref().ok());
     let mut found: Vec<_> = readable.filter(|b| b.spec.permission_set.name == set).cloned().collect();
-    let unreadable: BTreeSet<String> =
-        all.iter().filter_map(|b| b.0.as_ref().err()?.metadata.uid.clone()).collect();
-    if !unreadable.is_empty() {
-        let resource = ApiResource::erase::<PermissionSetBinding>(&());
-        for api in apis(namespace, context, |scope| match scope {
-            Some(scope) => Api::<Claim>::namespaced_with(context.kube.clone(), scope, &resource),
-            None => Api::all_with(context.kube.clone(), &resource),
-        }) {
-            let claims = api.list(&ListParams::default()).await?.items;
-            let claims = claims.iter().filter(|c| c.uid().is_some_and(|uid| unreadable.contains(&uid)));
-            found.extend(claims.filter(|c| c.spec.permission_set.name == set).filter_map(claimed));
-        }
+    let resource = ApiResource::erase::<PermissionSetBinding>(&());
+    for unreadable in all.iter().filter_map(|b| b.0.as_ref().err()) {
+        let Some((name, namespace)) = unreadable.metadata.name.as_ref().zip(unreadable.metadata.namespace.as_ref())
+        else {
+            continue;
+        };
+        let api = Api::<Claim>::namespaced_with(context.kube.clone(), namespace, &resource);
+        let claim = api.get_opt(name).await?;
+        found.extend(claim.filter(|c| c.spec.permission_set.name == set).as_ref().and_then(claimed));
     }
     Ok(found)
 }
 
-fn apis<A>(namespace: Option<&str>, context: &Context, api: impl Fn(Option<&str>) -> A) -> Vec<A> {
+fn apis(namespace: Option<&str>, context: &Context) -> Vec<Api<DeserializeGuard<PermissionSetBinding>>> {
+    let client = || context.kube.clone();
     let namespaces = &context.settings.namespaces;
     match namespace {
-        Some(namespace) => vec![api(Some(namespace))],
-        None if namespaces.is_empty() => vec![api(None)],
-        None => namespaces.iter().map(|n| api(Some(n))).collect(),
+        Some(namespace) => vec![Api::namespaced(client(), namespace)],
+        None if namespaces.is_empty() => vec![Api::all(client())],
+        None => namespaces.iter().map(|namespace| Api::namespaced(client(), namespace)).collect(),
     }
 }
 

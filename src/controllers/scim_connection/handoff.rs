@@ -26,7 +26,7 @@ pub fn store(namespace: &str, secret: &str) -> String {
 pub fn renew(object: &ScimConnection) -> String {
     let (namespace, secret) = (object.namespace().unwrap_or_default(), &object.spec.secret_ref.name);
     format!(
-        "create a new token in IAM Identity Center > Settings > Automatic provisioning and put it under the key token of Secret {namespace}/{secret}; compare the key endpoint too, a wrong one gives the same answer: {}",
+        "create a new token in IAM Identity Center > Settings > Identity source > Actions > Manage provisioning and put it under the key token of Secret {namespace}/{secret}; compare the key endpoint too, a wrong one gives the same answer: {}",
         store(&namespace, secret)
     )
 }
@@ -36,7 +36,7 @@ pub fn renew(object: &ScimConnection) -> String {
 pub fn find_endpoint(object: &ScimConnection) -> String {
     let (namespace, secret) = (object.namespace().unwrap_or_default(), &object.spec.secret_ref.name);
     format!(
-        "it was copied wrongly, or automatic provisioning was disabled since. Copy the SCIM endpoint from IAM Identity Center > Settings > Automatic provisioning (enable it if it is off: endpoint and token are new then): {}",
+        "it was copied wrongly, or automatic provisioning was disabled since. Copy the SCIM endpoint from IAM Identity Center > Settings > Identity source > Actions > Manage provisioning (enable it if it is off: endpoint and token are new then): {}",
         store(&namespace, secret)
     )
 }
@@ -60,7 +60,7 @@ pub fn enable_provisioning(
     let what = if other {
         "Ask the party that looks after AWS for the SCIM endpoint and an access token of IAM Identity Center, by a channel that keeps them secret"
     } else {
-        "In IAM Identity Center > Settings > Identity source > Actions > Manage provisioning, choose Enable (or Generate token when provisioning is enabled already). Copy the SCIM endpoint and the access token, which AWS shows once"
+        "In IAM Identity Center > Settings, choose Enable in the box Automatic provisioning (when it is enabled already: Identity source > Actions > Manage provisioning > Generate token). Copy the SCIM endpoint and the access token, which AWS shows once"
     };
     let what = format!(
         "{what}, and store them in Secret {namespace}/{secret} with the command below. Causeway goes on by itself: {looked_at}."

@@ -43,7 +43,7 @@ pub fn judge(secret: &ScimSecret, name: &str, now: Timestamp) -> Freshness {
     };
     let day = end.strftime("%Y-%m-%d");
     let renew = format!(
-        "create a second token in IAM Identity Center > Settings > Automatic provisioning and put it into Secret {name} with a new issuedAt; it takes effect by itself, then delete the old one in AWS"
+        "create a second token in IAM Identity Center > Settings > Identity source > Actions > Manage provisioning and put it into Secret {name} with a new issuedAt; it takes effect by itself, then delete the old one in AWS"
     );
     let (verdict, reason, message) = if now >= end {
         (Verdict::False, Reason::TokenExpired, format!("the SCIM token ended on {day}: {renew}"))

@@ -86,7 +86,7 @@ fn remedy(reason: &str, target: &str) -> String {
     };
     match reason {
         job::UNREACHABLE => {
-            "AWS does not accept the token, or the endpoint cannot be reached: create a new token in IAM Identity Center > Settings > Automatic provisioning and put it into the Secret".to_owned()
+            "AWS does not accept the token, or the endpoint cannot be reached: create a new token in IAM Identity Center > Settings > Identity source > Actions > Manage provisioning and put it into the Secret".to_owned()
         }
         job::TOO_MANY_DELETES => format!(
             "a cycle wanted to delete or disable more objects than spec.safety.maxDeletions: correct who is assigned and restart: {}; or let the deletions through: {}",

@@ -6,7 +6,8 @@ mod helm;
 mod kubectl;
 mod monitoring;
 mod stage;
-mod tools;
+pub mod tools;
+mod upgrade;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use anyhow::{Context as _, bail};
 enum Suite {
     /// The chart.
     Helm,
+    /// The release before, the state of today over it, and back.
+    Upgrade,
     /// What people type.
     Kubectl,
     /// Argo CD.
@@ -29,6 +32,7 @@ enum Suite {
 /// In the order in which they run.
 const SUITES: &[(&str, Suite)] = &[
     ("helm", Suite::Helm),
+    ("upgrade", Suite::Upgrade),
     ("kubectl", Suite::Kubectl),
     ("argocd", Suite::Argocd),
     ("monitoring", Suite::Monitoring),
@@ -52,6 +56,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         let ended = runtime.block_on(async {
             match suite {
                 Suite::Helm => Box::pin(helm::run(&mut checks)).await,
+                Suite::Upgrade => Box::pin(upgrade::run(&mut checks)).await,
                 Suite::Kubectl => Box::pin(kubectl::run(&mut checks)).await,
                 Suite::Argocd => Box::pin(argocd::run(&mut checks)).await,
                 Suite::Monitoring => Box::pin(monitoring::run(&mut checks)).await,

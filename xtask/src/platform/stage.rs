@@ -48,8 +48,9 @@ pub struct Stage {
     pub client: Client,
     /// Speaks to the cluster.
     pub helm: Helm,
+    /// The program that is started as a Pod's.
+    pub binary: PathBuf,
     dir: TempDir,
-    binary: PathBuf,
 }
 
 impl Stage {
@@ -71,7 +72,7 @@ impl Stage {
         .await?;
         let client = plane.client().await?;
         let helm = Helm::find(dir.path()).await?.with(plane.kubeconfig());
-        let stage = Self { plane, sandbox, client, helm, dir, binary };
+        let stage = Self { plane, sandbox, client, helm, binary, dir };
         stage.namespace(HOME, json!({"pod-security.kubernetes.io/enforce": "restricted"})).await?;
         let roots = json!({"metadata": {"name": "sandbox-ca"}, "data": {"ca.crt": stage.sandbox.ca_pem()}});
         Api::<ConfigMap>::namespaced(stage.client.clone(), HOME)
@@ -120,8 +121,16 @@ impl Stage {
     /// # Errors
     /// With what helm said.
     pub async fn install(&self, more: &[&str]) -> anyhow::Result<String> {
-        let (chart, values) = (chart()?, self.values().display().to_string());
-        let mut arguments = vec!["install", RELEASE, &chart, "--namespace", HOME, "--values", &values];
+        self.install_chart(&chart()?, more).await
+    }
+
+    /// The same with another chart.
+    ///
+    /// # Errors
+    /// With what helm said.
+    pub async fn install_chart(&self, chart: &str, more: &[&str]) -> anyhow::Result<String> {
+        let values = self.values().display().to_string();
+        let mut arguments = vec!["install", RELEASE, chart, "--namespace", HOME, "--values", &values];
         arguments.extend(more);
         let said = self.helm.does(&arguments)?;
         demo::served(&self.client).await?;
@@ -245,6 +254,14 @@ impl Stage {
     pub async fn holder(&self) -> anyhow::Result<Option<String>> {
         let lease = Api::<Lease>::namespaced(self.client.clone(), HOME).get_opt("causeway").await?;
         Ok(lease.and_then(|l| l.spec).and_then(|s| s.holder_identity))
+    }
+
+    /// What has been changed in the clouds since, but not by people and the provisioning service.
+    #[must_use]
+    pub fn mutations(&self, since: u64) -> Vec<String> {
+        let entries = self.sandbox.core.journal.after(since);
+        let by_us = |e: &&sandbox::core::Entry| !matches!(e.service, "console" | "login" | "scim");
+        entries.iter().filter(by_us).map(|e| format!("{} {}", e.operation, e.target)).collect()
     }
 
     /// What kubectl ends with.

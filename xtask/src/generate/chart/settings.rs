@@ -2,7 +2,7 @@
 //! list is an error, so that none is forgotten.
 
 use anyhow::{Context as _, bail, ensure};
-use causeway::settings::Cli;
+use causeway::settings::{Cli, DURATIONS};
 use clap::{Arg, CommandFactory as _};
 use serde_json::Value;
 
@@ -116,7 +116,32 @@ pub fn template(values: &Values) -> anyhow::Result<String> {
             ),
         };
     }
+    Ok(out + "{{- end }}\n\n" + &limits()?)
+}
+
+/// Durations are where the program takes them: told before anything is installed.
+fn limits() -> anyhow::Result<String> {
+    let mut out = "{{- define \"causeway.limits\" }}\n".to_owned();
+    for (flag, range) in DURATIONS {
+        let path = VALUES.iter().find(|(f, ..)| *f == flag).map(|(_, path, _)| path);
+        let path = path.with_context(|| format!("--{flag} is no value"))?;
+        let (from, to) = (range.start().as_millis(), range.end().as_millis());
+        let (least, most) = (span(from), span(to));
+        out += &format!(
+            "{{{{- $value := include \"causeway.milliseconds\" .Values.{path} | int64 }}}}\n\
+             {{{{- if or (lt $value (int64 {from})) (gt $value (int64 {to})) }}}}\n\
+             {{{{- fail (printf \"{path} is %s: it must be from {least} to {most}\" .Values.{path}) }}}}\n\
+             {{{{- end }}}}\n"
+        );
+    }
     Ok(out + "{{- end }}\n")
+}
+
+/// Milliseconds in the largest unit that leaves none over.
+fn span(milliseconds: u128) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let fits = |(size, _): &&(u128, &str)| milliseconds > 0 && milliseconds.is_multiple_of(*size);
+    units.iter().find(fits).map_or_else(|| "0s".to_owned(), |(size, unit)| format!("{}{unit}", milliseconds / size))
 }
 
 fn same_default(argument: &Arg, path: &str, value: &Value, form: Form) -> anyhow::Result<()> {

@@ -67,8 +67,14 @@ const MATRIX: &[(&str, &str, &[&str], &[&str])] = &[
         &[],
     ),
     (
+        "a long name with dots",
+        "fullnameOverride=my.release-aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff",
+        &["name: my-release-aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeee-metrics"],
+        &["my.release"],
+    ),
+    (
         "where Pods run",
-        "priorityClassName=system-cluster-critical,nodeSelector.disk=ssd,tolerations[0].operator=Exists,\
+        "settings.logLevel=info\\,causeway[reconcile{name=a}]=debug,settings.resync=1h30m5s250ms,priorityClassName=system-cluster-critical,nodeSelector.disk=ssd,tolerations[0].operator=Exists,\
          runAsUser=null,podAnnotations.a=b,commonLabels.team=identity,imagePullSecrets[0].name=registry,\
          extraEnv[0].name=A,extraEnv[0].value=b,image.digest=sha256:\
          0000000000000000000000000000000000000000000000000000000000000000",
@@ -120,6 +126,18 @@ const BAD: &[(&str, &str)] = &[
     ("rbac.secrets[0].namespace=identity,rbac.secrets[0].names={}", "/rbac/secrets/0/names"),
     ("settings.drain=60s", "drain must be shorter"),
     ("settings.drain=1m,terminationGracePeriodSeconds=60", "drain must be shorter"),
+    ("settings.drain=35s300ms", "drain must be shorter"),
+    ("settings.leaseDuration=50s", "drain must be shorter"),
+    ("settings.leaseDuration=10m", "settings.leaseDuration is 10m: it must be from 2s to 5m"),
+    ("settings.leaseDuration=1s", "settings.leaseDuration is 1s: it must be from 2s to 5m"),
+    ("settings.resync=24h1ms", "settings.resync is 24h1ms: it must be from 1s to 24h"),
+    ("settings.resync=1h90", "/settings/resync"),
+    ("settings.poll=2h", "settings.poll is 2h: it must be from 10ms to 1h"),
+    ("settings.handoffPoll=500ms", "settings.handoffPoll is 500ms: it must be from 1s to 1h"),
+    ("settings.scimHosts={a.example:443}", "/settings/scimHosts/0"),
+    ("settings.logLevel=a=b=c", "/settings/logLevel"),
+    ("allowedRoles={a=arn:aws:iam::111122223333:role/a?b}", "/allowedRoles/0"),
+    ("settings.graphUrl=https://u:p@graph.example", "/settings/graphUrl"),
     ("settings.graphUrl=http://graph.example", "/settings/graphUrl"),
     ("settings.maxOutstandingCreations=16", "/settings/maxOutstandingCreations"),
     ("settings.maxProvisionings=4", "/settings/maxProvisionings"),
@@ -136,6 +154,11 @@ const BAD: &[(&str, &str)] = &[
     ("crds.keep=maybe", "/crds/keep"),
     ("replicas=2,settings.leaderElect=false", "settings.leaderElect is false"),
     ("namespaces={identity},rbac.secrets[0].namespace=other", "rbac.secrets"),
+    (
+        "rbac.secrets[0].namespace=a,rbac.secrets[0].names={x},rbac.secrets[1].namespace=a,rbac.secrets[1].names={y}",
+        "rbac.secrets: the namespace a stands there twice",
+    ),
+    ("commonLabels.helm\\.sh/chart=own", "/commonLabels"),
     ("aws.projectedToken=true", "aws.roleArn is missing"),
     ("azure.projectedToken=true", "azure.clientId is missing"),
     ("caBundle.configMap=a,caBundle.secret=b", "caBundle.configMap"),
@@ -153,7 +176,7 @@ pub fn renders(checks: &mut Checks, helm: &Helm, plane: &ControlPlane) -> anyhow
         helm.does(&["lint", &chart, "--strict", "--set", "installationId=test"]).map(drop)
     });
     for (name, values, with, without) in MATRIX {
-        checks.check(&format!("{name}: rendered, and taken by the API server"), || {
+        checks.check(&format!("{name}: rendered; what the API server knows of it is taken"), || {
             let (values, json) = values.split_once(';').unwrap_or((values, ""));
             let sets = format!("installationId=test,{values}");
             let mut arguments = vec!["template", "causeway", &chart, "--namespace", "default"];

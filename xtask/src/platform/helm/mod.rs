@@ -3,6 +3,7 @@
 mod audit;
 mod chart;
 mod client;
+mod ending;
 mod life;
 mod namespaces;
 mod proxy;

@@ -8,7 +8,7 @@ use sandbox::demo::{self, Applied};
 use sandbox::journey::Operator;
 
 use super::audit::Used;
-use super::{chart, life};
+use super::{chart, ending, life};
 use crate::platform::stage::{HOME, IDENTITY, PATIENCE, RELEASE, Stage};
 use crate::platform::{self, Checks, until};
 
@@ -81,7 +81,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
         })
     })
     .await?;
-    let since = mutations(&stage, journal);
+    let since = stage.mutations(journal);
     checks.check(
         "whoever uninstalled too early installs again and goes on: only the deleted binding's access goes",
         || {
@@ -92,17 +92,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
         },
     );
 
-    stage.said(&["delete", "namespace", IDENTITY, "--wait=false"]).await?;
-    until("the namespace is gone", Duration::from_secs(180), async || {
-        let left = stage.names(&["namespace", IDENTITY]).await?;
-        Ok(if left.is_empty() {
-            Ok(())
-        } else {
-            Err(stage.said(&["get", "idf,scim,psb", "-o", "wide", "--namespace", IDENTITY]).await?)
-        })
-    })
-    .await?;
-    checks.passed("a namespace that is deleted with everything in it goes");
+    ending::run(checks, &stage).await?;
     stage.helm.does(&ask)?;
     checks.passed("then helm has nothing against uninstalling");
     operator.stop().await?;
@@ -124,7 +114,7 @@ async fn with_two_replicas(checks: &mut Checks, stage: &Stage) -> anyhow::Result
     let (begun, named) = (stage.sandbox.core.journal.last(), second.name_any());
     let killing = async {
         until("the leader is at work", PATIENCE, async || {
-            let done = mutations(stage, begun).len();
+            let done = stage.mutations(begun).len();
             Ok(if done >= 4 { Ok(()) } else { Err(format!("{done} changes")) })
         })
         .await?;
@@ -167,11 +157,4 @@ async fn memory(checks: &mut Checks, stage: &Stage, process: u32) -> anyhow::Res
         },
     );
     Ok(())
-}
-
-/// What has been changed in the clouds since.
-fn mutations(stage: &Stage, since: u64) -> Vec<String> {
-    let entries = stage.sandbox.core.journal.after(since);
-    let by_us = |e: &&sandbox::core::Entry| !matches!(e.service, "console" | "login" | "scim");
-    entries.iter().filter(by_us).map(|e| format!("{} {}", e.operation, e.target)).collect()
 }
