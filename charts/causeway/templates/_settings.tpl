@@ -71,3 +71,38 @@
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
+
+{{- define "causeway.limits" }}
+{{- $value := include "causeway.milliseconds" .Values.settings.resync | int64 }}
+{{- if or (lt $value (int64 1000)) (gt $value (int64 86400000)) }}
+{{- fail (printf "settings.resync is %s: it must be from 1s to 24h" .Values.settings.resync) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.poll | int64 }}
+{{- if or (lt $value (int64 10)) (gt $value (int64 3600000)) }}
+{{- fail (printf "settings.poll is %s: it must be from 10ms to 1h" .Values.settings.poll) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.jobPoll | int64 }}
+{{- if or (lt $value (int64 10)) (gt $value (int64 3600000)) }}
+{{- fail (printf "settings.jobPoll is %s: it must be from 10ms to 1h" .Values.settings.jobPoll) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.handoffPoll | int64 }}
+{{- if or (lt $value (int64 1000)) (gt $value (int64 3600000)) }}
+{{- fail (printf "settings.handoffPoll is %s: it must be from 1s to 1h" .Values.settings.handoffPoll) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.creationGrace | int64 }}
+{{- if or (lt $value (int64 1000)) (gt $value (int64 86400000)) }}
+{{- fail (printf "settings.creationGrace is %s: it must be from 1s to 24h" .Values.settings.creationGrace) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.reconcileTimeout | int64 }}
+{{- if or (lt $value (int64 1000)) (gt $value (int64 3600000)) }}
+{{- fail (printf "settings.reconcileTimeout is %s: it must be from 1s to 1h" .Values.settings.reconcileTimeout) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.leaseDuration | int64 }}
+{{- if or (lt $value (int64 2000)) (gt $value (int64 300000)) }}
+{{- fail (printf "settings.leaseDuration is %s: it must be from 2s to 5m" .Values.settings.leaseDuration) }}
+{{- end }}
+{{- $value := include "causeway.milliseconds" .Values.settings.drain | int64 }}
+{{- if or (lt $value (int64 0)) (gt $value (int64 3600000)) }}
+{{- fail (printf "settings.drain is %s: it must be from 0s to 1h" .Values.settings.drain) }}
+{{- end }}
+{{- end }}

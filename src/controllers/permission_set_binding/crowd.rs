@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use kube::Api;
 use kube::api::{ApiResource, ListParams, Object};
 use kube::core::DeserializeGuard;
-use kube::{Api, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -79,7 +79,8 @@ pub async fn naming(
     let mut found: Vec<_> = readable.filter(|b| b.spec.permission_set.name == set).cloned().collect();
     let resource = ApiResource::erase::<PermissionSetBinding>(&());
     for unreadable in all.iter().filter_map(|b| b.0.as_ref().err()) {
-        let Some((name, namespace)) = unreadable.metadata.name.as_ref().zip(unreadable.metadata.namespace.as_ref())
+        let Some((name, namespace)) =
+            unreadable.metadata.name.as_ref().zip(unreadable.metadata.namespace.as_ref())
         else {
             continue;
         };
@@ -116,6 +117,8 @@ fn claimed(claim: &Claim) -> Option<PermissionSetBinding> {
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt as _;
+
     use super::*;
 
     fn read(spec: &Value) -> Option<PermissionSetBinding> {

@@ -63,7 +63,8 @@ async fn checked(
     demo::served(&stage.client).await?;
     let operator: Operator = stage.operator().await?;
     rests(stage).await?;
-    let waited = stage.kubectl(&["wait", "--for=condition=Ready", KINDS, "--all", "-n", IDENTITY, "--timeout=10s"]);
+    let waited =
+        stage.kubectl(&["wait", "--for=condition=Ready", KINDS, "--all", "-n", IDENTITY, "--timeout=10s"]);
     let waited = waited.await?;
     operator.stop().await?;
     let (after, written) = (self::specs(stage).await?, stage.mutations(journal));
@@ -111,7 +112,13 @@ async fn rests(stage: &Stage) -> anyhow::Result<()> {
     })
     .await?;
     until("a word on everything", PATIENCE, async || {
-        let said = stage.said(&["get", KINDS, "-A", "-o", "jsonpath={range .items[*]}{.metadata.name}={.status.conditions[0].type} {end}"]);
+        let said = stage.said(&[
+            "get",
+            KINDS,
+            "-A",
+            "-o",
+            "jsonpath={range .items[*]}{.metadata.name}={.status.conditions[0].type} {end}",
+        ]);
         let said = said.await?;
         Ok(if said.split_whitespace().all(|one| !one.ends_with('=')) { Ok(()) } else { Err(said) })
     })

@@ -51,7 +51,8 @@ impl Frozen {
     /// When one of them is missing or differs from its checksum.
     pub fn load(root: &Path, version: &str) -> anyhow::Result<Self> {
         let frozen = Self::of(root, version);
-        let sums = std::fs::read_to_string(frozen.program.with_file_name(SUMS)).context("read the checksums")?;
+        let sums =
+            std::fs::read_to_string(frozen.program.with_file_name(SUMS)).context("read the checksums")?;
         ensure!(sums == frozen.sums()?, "the files of release {version} are not those that were kept");
         Ok(frozen)
     }

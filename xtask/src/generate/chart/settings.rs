@@ -141,7 +141,10 @@ fn limits() -> anyhow::Result<String> {
 fn span(milliseconds: u128) -> String {
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let fits = |(size, _): &&(u128, &str)| milliseconds > 0 && milliseconds.is_multiple_of(*size);
-    units.iter().find(fits).map_or_else(|| "0s".to_owned(), |(size, unit)| format!("{}{unit}", milliseconds / size))
+    units
+        .iter()
+        .find(fits)
+        .map_or_else(|| "0s".to_owned(), |(size, unit)| format!("{}{unit}", milliseconds / size))
 }
 
 fn same_default(argument: &Arg, path: &str, value: &Value, form: Form) -> anyhow::Result<()> {

@@ -86,12 +86,15 @@ pub async fn run(checks: &mut Checks, stage: &Stage) -> anyhow::Result<()> {
     });
     let other = ["install", "other", &chart()?, "--namespace", "default", "--set", "installationId=test"];
     let other = [&other[..], &["--dry-run=server"]].concat();
-    checks.check("another release takes the definitions over when it is told to, and else is refused", || {
-        let said = stage.helm.refuses(&other)?;
-        ensure!(said.contains("invalid ownership metadata"), "{said}");
-        stage.helm.does(&[&other[..], &["--take-ownership"]].concat())?;
-        stage.helm.does(&[&other[..], &["--set", "crds.install=false"]].concat()).map(drop)
-    });
+    checks.check(
+        "another release takes the definitions over when it is told to, and else is refused",
+        || {
+            let said = stage.helm.refuses(&other)?;
+            ensure!(said.contains("invalid ownership metadata"), "{said}");
+            stage.helm.does(&[&other[..], &["--take-ownership"]].concat())?;
+            stage.helm.does(&[&other[..], &["--set", "crds.install=false"]].concat()).map(drop)
+        },
+    );
     Ok(())
 }
 
