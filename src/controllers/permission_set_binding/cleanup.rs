@@ -19,13 +19,13 @@ use crate::clients::aws::assignments::PrincipalId;
 use crate::clients::aws::permission_sets::PermissionSet;
 use crate::clients::{CloudErrorKind, Service};
 use crate::controllers::context::Context;
-use crate::controllers::{Cleanup, Notice, Outcome, marks};
+use crate::controllers::{Cleanup, Notice, Outcome, identity_federation, marks};
 use crate::engine::plan_assignments::{Facts, Grant, plan_assignments};
 use crate::engine::plan_set::OWNER_TAG;
 use crate::engine::tracker::Verb;
 use crate::engine::{FailedWork, Instance};
 use crate::problem::{Class, Problem};
-use crate::status::{Reason, condition};
+use crate::status::Reason;
 use crate::telemetry::Audit;
 
 /// Strangers' assignments that a message names at most.
@@ -129,7 +129,7 @@ async fn pass(
     let going = federation.metadata.deletion_timestamp.is_some();
     let found = federation.status.as_ref().is_some_and(|s| s.aws.is_some());
     // One that is going waits for its bindings, and will never look at AWS again.
-    if made_nothing && !found && (going || sees_no_instance(&federation)) {
+    if made_nothing && !found && (going || identity_federation::never_had_an_instance(&federation)) {
         return Ok(Stage::Done);
     }
     let known = guard::is_proven(object, &federation, &ledger);
@@ -233,12 +233,6 @@ const fn never_began(problem: &Problem) -> bool {
         problem.reason,
         Reason::BindingNotAllowed | Reason::FederationNotFound | Reason::ManagedByOtherParty
     )
-}
-
-/// Whether the federation has looked at AWS, and there is no instance in which anything could have been made.
-fn sees_no_instance(federation: &IdentityFederation) -> bool {
-    let ready = federation.status.as_ref().and_then(|s| condition(&s.conditions, "InstanceReady"));
-    ready.is_some_and(|r| r.status == "False" && r.reason == Reason::AwaitingHandoff.as_str())
 }
 
 /// What a clean-up works with.
