@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Client, Config};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -362,15 +363,28 @@ impl Operator {
     }
 }
 
-/// `[::]` stands for all addresses of both families, also where a machine has no IPv6.
+/// `[::]` stands for all addresses of both families, whatever the machine's default is, and also where it has no IPv6.
 async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    match bound {
-        Err(e) if address.ip() == Ipv6Addr::UNSPECIFIED && e.kind() != ErrorKind::AddrInUse => {
+    if address.ip() != Ipv6Addr::UNSPECIFIED {
+        return TcpListener::bind(address).await;
+    }
+    match both(address) {
+        Err(e) if e.kind() != ErrorKind::AddrInUse => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
         }
         bound => bound,
     }
+}
+
+fn both(address: SocketAddr) -> std::io::Result<TcpListener> {
+    const BACKLOG: i32 = 1024;
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// The first line of the log: who this is, and what it may do.

@@ -216,9 +216,12 @@ impl Twin {
 
     /// The same, for a reason.
     async fn instance_is(&self, ready: bool, reason: &str) {
+        let api = Api::<IdentityFederation>::namespaced(self.client.clone(), &self.home);
+        let generation = api.get("acme").await.unwrap().metadata.generation;
         self.patch_federation_status(&json!({"conditions": [{
             "type": "InstanceReady", "status": if ready { "True" } else { "False" }, "reason": reason,
             "message": "the test says so", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "observedGeneration": generation,
         }]}))
         .await;
     }

@@ -278,8 +278,15 @@ fn a_binding_goes_where_no_instance_ever_was_and_waits_where_that_is_not_known()
         let (_, reason, message) = said(&outcome.status, "Ready");
         assert_eq!(reason, "DeletionBlocked");
         assert!(message.contains("no usable Identity Center instance yet"), "{message}");
+        // What was seen with another spec says nothing about this one.
+        twin.no_instance_yet("AwaitingHandoff").await;
+        twin.patch_federation(&json!({"spec": {"aws": {"region": "eu-north-1"}}})).await;
+        assert!(twin.pass(&operator, "readers").await.is_some());
+        twin.patch_federation(&json!({"spec": {"aws": {"region": "eu-west-1"}}})).await;
         twin.no_instance_yet("AwaitingHandoff").await;
         assert!(twin.pass(&operator, "readers").await.is_none());
+        let told = twin.told.lock().unwrap().join("\n");
+        assert!(told.contains("permission set Readers was not looked for"), "{told}");
         assert_eq!(twin.mutations(0).len(), 0);
     });
 }

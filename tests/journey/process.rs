@@ -40,7 +40,7 @@ pub fn free_port() -> u16 {
 }
 
 /// How long the lease lasts of an operator that another one takes over from.
-pub const SHORT_LEASE: Duration = Duration::from_secs(2);
+pub const SHORT_LEASE: Duration = Duration::from_secs(3);
 
 /// Starts an operator from which another one soon takes over. On a busy machine it may lose its lease and end: let it
 /// be `attended`.
@@ -49,7 +49,7 @@ pub fn start(world: &TestWorld, kubeconfig: &Path, log: &Path) -> Operator {
     start_with(world, kubeconfig, log, "info", free_port(), &["--lease-duration", &lease], &[])
 }
 
-/// Does something while an operator runs; one that has ended is started again, as Kubernetes does.
+/// Does something while an operator runs; one that has lost its lease is started again, as Kubernetes does.
 pub async fn attended<T>(
     operator: &mut Operator,
     start: impl Fn() -> Operator,
@@ -58,7 +58,8 @@ pub async fn attended<T>(
     let attend = async {
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            if operator.ended().is_some() {
+            if let Some(ended) = operator.ended() {
+                assert!(ended.starts_with("exit status: 3"), "it did not lose its lease, and ended: {ended}");
                 *operator = start();
             }
         }

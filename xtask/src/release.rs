@@ -67,9 +67,26 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--locked", "--package", "causeway", "--bin", "causeway"]);
     cargo.args(["--target", TARGET]).current_dir(root);
+    // Messages of panics name sources, and shall not tell where the release was made.
+    if let Some(home) = cargo_home() {
+        cargo.env(
+            "RUSTFLAGS",
+            format!(
+                "--remap-path-prefix={}=/cargo --remap-path-prefix={}=/causeway",
+                home.display(),
+                root.display()
+            ),
+        );
+    }
     ensure!(cargo.status().context("run cargo")?.success(), "the release does not build");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join(TARGET).join("release/causeway"))
+}
+
+/// Where cargo keeps the sources of crates.
+fn cargo_home() -> Option<PathBuf> {
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(usual)
 }
 
 /// What a machine needs beside Rust; all of it is told at once.
@@ -99,6 +116,8 @@ fn check(bytes: &[u8]) -> anyhow::Result<()> {
     let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
     ensure!(!has(TEST_CLOCK), "it was built with the feature test-clock: a release never is");
     ensure!(has("CAUSEWAY_INSTALLATION_ID"), "this is no causeway");
+    let home = cargo_home().map(|home| home.display().to_string());
+    ensure!(!home.is_some_and(|home| has(&home)), "it tells where the crates were when it was built");
     Ok(())
 }
 

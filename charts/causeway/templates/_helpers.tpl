@@ -13,12 +13,13 @@
 
 {{- /* A duration such as 1h30m in milliseconds. */}}
 {{- define "causeway.milliseconds" -}}
-{{- $sum := 0 }}
-{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $sum := 0.0 }}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h)" . -1 }}
 {{- $unit := regexFind "[a-z]+$" . }}
-{{- $sum = add $sum (mul (trimSuffix $unit .) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit)) }}
+{{- $in := get (dict "ms" 1.0 "s" 1000.0 "m" 60000.0 "h" 3600000.0) $unit }}
+{{- $sum = addf $sum (mulf (float64 (trimSuffix $unit .)) $in) }}
 {{- end }}
-{{- $sum }}
+{{- int64 $sum }}
 {{- end }}
 
 {{- define "causeway.serviceAccount" -}}

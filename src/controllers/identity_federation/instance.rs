@@ -47,11 +47,14 @@ pub fn was_looked_at(object: &IdentityFederation) -> bool {
     condition(conditions, Part::Instance.condition()).is_some()
 }
 
-/// Whether AWS was looked at, and there is no instance and never was one in which anything could have been made.
-pub fn never_had_an_instance(object: &IdentityFederation) -> bool {
+/// Whether AWS was looked at as the spec is now, there is no instance, and none was ever recorded.
+pub fn sees_no_instance(object: &IdentityFederation) -> bool {
     let Some(status) = object.status.as_ref().filter(|s| s.aws.is_none()) else { return false };
-    let said = condition(&status.conditions, Part::Instance.condition());
-    said.is_some_and(|c| c.status == "False" && c.reason == Reason::AwaitingHandoff.as_str())
+    condition(&status.conditions, Part::Instance.condition()).is_some_and(|c| {
+        c.status == "False"
+            && c.reason == Reason::AwaitingHandoff.as_str()
+            && c.observed_generation == object.metadata.generation
+    })
 }
 
 /// What AWS shows.

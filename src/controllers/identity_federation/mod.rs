@@ -34,7 +34,7 @@ mod plan_assignments_tests;
 mod tests;
 
 pub(super) use self::desired::foreign_mark;
-pub(super) use self::instance::never_had_an_instance;
+pub(super) use self::instance::sees_no_instance;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::absences::Absences;

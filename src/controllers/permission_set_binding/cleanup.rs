@@ -128,9 +128,12 @@ async fn pass(
     };
     let going = federation.metadata.deletion_timestamp.is_some();
     let found = federation.status.as_ref().is_some_and(|s| s.aws.is_some());
-    // One that is going waits for its bindings, and will never look at AWS again.
-    if made_nothing && !found && (going || identity_federation::never_had_an_instance(&federation)) {
+    if made_nothing && !found && going {
+        // It waits for its bindings, and will never look at AWS again.
         return Ok(Stage::Done);
+    }
+    if made_nothing && identity_federation::sees_no_instance(&federation) {
+        return Ok(Stage::Left(not_looked_for(object, &federation, &owner(object, context))));
     }
     let known = guard::is_proven(object, &federation, &ledger);
     if !known && recorded.is_none() {
@@ -233,6 +236,22 @@ const fn never_began(problem: &Problem) -> bool {
         problem.reason,
         Reason::BindingNotAllowed | Reason::FederationNotFound | Reason::ManagedByOtherParty
     )
+}
+
+/// Where there is no instance there is nothing to remove, unless the federation looks in the wrong place: a cluster that
+/// was rebuilt knows nothing of what another one made.
+fn not_looked_for(object: &PermissionSetBinding, federation: &IdentityFederation, owner: &str) -> Notice {
+    let set = &object.spec.permission_set.name;
+    let region = &federation.spec.aws.region;
+    Notice {
+        warning: true,
+        reason: "PermissionSetLeft".to_owned(),
+        action: "DeletePermissionSet",
+        note: format!(
+            "permission set {set} was not looked for: the credentials of IdentityFederation {} see no Identity Center instance in {region}. If this binding made it elsewhere, it is there still, with the tag {OWNER_TAG}={owner}",
+            object.spec.federation_ref.name
+        ),
+    }
 }
 
 /// What a clean-up works with.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{Api, ListParams, PostParams};
@@ -164,7 +164,13 @@ impl Stage {
         let sets = Api::<ReplicaSet>::namespaced(self.client.clone(), HOME);
         let pods = Api::<Pod>::namespaced(self.client.clone(), HOME);
         let mut found = Vec::new();
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), HOME);
         until("a Pod", PATIENCE, async || {
+            // Until then the newest ReplicaSet is that of before.
+            let deployment = deployments.get(RELEASE).await?;
+            if deployment.status.and_then(|s| s.observed_generation) != deployment.metadata.generation {
+                return Ok(Err("the Deployment was not looked at yet".to_owned()));
+            }
             let revision = |set: &ReplicaSet| set.annotations().get(REVISION)?.parse::<u64>().ok();
             let newest = sets.list(&of_ours).await?.items.into_iter().max_by_key(revision);
             let Some(newest) = newest else { return Ok(Err("there is no ReplicaSet".to_owned())) };

@@ -1,4 +1,4 @@
-//! The first release as it was handed out, today's chart and program over it, and back again: the clouds hear of nothing.
+//! The newest release as it was handed out, today's chart and program over it, and back again: the clouds hear of nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use super::stage::{HOME, IDENTITY, PATIENCE, RELEASE, Stage};
 use super::{Checks, root, until};
 use crate::release::freeze::Frozen;
 
-const BEFORE: &str = "0.1.0";
 /// Where the resources are that use every field. Their clouds cannot be reached: they are judged and kept, no more.
 const FULL: &str = "full";
+const RECONCILE: &str = "causeway.dev/reconcile";
 const KINDS: &str = "idf,scim,psb";
 
 /// Installs, upgrades, rolls back.
@@ -21,7 +21,7 @@ const KINDS: &str = "idf,scim,psb";
 /// # Errors
 /// When a step fails that the others need.
 pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
-    let frozen = Frozen::load(root()?, BEFORE)?;
+    let frozen = Frozen::newest(root()?)?;
     let folder = tempfile::tempdir()?;
     let mut stage = Stage::set().await?;
     let today = std::mem::replace(&mut stage.binary, frozen.unpack(folder.path())?);
@@ -36,7 +36,7 @@ pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     stage.said(&["wait", "--for=condition=Ready", "psb", "--all", "-n", IDENTITY, "--timeout=90s"]).await?;
     stage.namespace(FULL, json!({})).await?;
     stage.said(&["apply", "-n", FULL, "-f", &frozen.manifests.display().to_string()]).await?;
-    rests(&stage).await?;
+    rests(&stage, "before").await?;
     operator.stop().await?;
     let (specs, journal) = (specs(&stage).await?, stage.sandbox.core.journal.last());
     ensure!(specs.len() == 9, "{:?}", specs.keys());
@@ -49,7 +49,7 @@ pub async fn run(checks: &mut Checks) -> anyhow::Result<()> {
     }
     stage.helm.does(&["rollback", RELEASE, "1", "--namespace", HOME])?;
     stage.binary = before;
-    checked(checks, &stage, &format!("a roll-back to {BEFORE}"), &specs, journal).await
+    checked(checks, &stage, &format!("a roll-back to {}", frozen.version), &specs, journal).await
 }
 
 /// The operator of now has come to rest over everything: nothing was written to the clouds, and nothing is different.
@@ -62,7 +62,7 @@ async fn checked(
 ) -> anyhow::Result<()> {
     demo::served(&stage.client).await?;
     let operator: Operator = stage.operator().await?;
-    rests(stage).await?;
+    rests(stage, &what.replace(|c: char| !c.is_ascii_alphanumeric(), "-")).await?;
     let waited =
         stage.kubectl(&["wait", "--for=condition=Ready", KINDS, "--all", "-n", IDENTITY, "--timeout=10s"]);
     let waited = waited.await?;
@@ -93,8 +93,18 @@ async fn specs(stage: &Stage) -> anyhow::Result<BTreeMap<String, Value>> {
     Ok(items.iter().map(|item| (name(item), item["spec"].clone())).collect())
 }
 
-/// Waits until every controller has looked at the clouds three times more, and has told something of everything.
-async fn rests(stage: &Stage) -> anyhow::Result<()> {
+/// Waits until the operator of now has handled every resource, and every controller has looked at the clouds three times
+/// more.
+async fn rests(stage: &Stage, step: &str) -> anyhow::Result<()> {
+    let asked = format!("{RECONCILE}={step}");
+    stage.said(&["annotate", KINDS, "-A", "--all", "--overwrite", &asked]).await?;
+    until("everything is handled", PATIENCE, async || {
+        let path = "jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}={.status.lastHandledReconcileAt}{'\\n'}{end}";
+        let said = stage.said(&["get", KINDS, "-A", "-o", path]).await?;
+        let late: Vec<&str> = said.lines().filter(|line| !line.ends_with(&format!("={step}"))).collect();
+        Ok(if late.is_empty() { Ok(()) } else { Err(late.join(", ")) })
+    })
+    .await?;
     let looked = |operation: &str| -> u64 {
         let all = stage.sandbox.core.counters.all();
         all.iter().filter(|c| c.operation == operation).map(|c| c.calls).sum()
@@ -109,18 +119,6 @@ async fn rests(stage: &Stage) -> anyhow::Result<()> {
         let now = operations.map(looked);
         let enough = now.iter().zip(&before).all(|(now, before)| *now >= before + 3);
         Ok(if enough { Ok(()) } else { Err(format!("{before:?}, then {now:?}")) })
-    })
-    .await?;
-    until("a word on everything", PATIENCE, async || {
-        let said = stage.said(&[
-            "get",
-            KINDS,
-            "-A",
-            "-o",
-            "jsonpath={range .items[*]}{.metadata.name}={.status.conditions[0].type} {end}",
-        ]);
-        let said = said.await?;
-        Ok(if said.split_whitespace().all(|one| !one.ends_with('=')) { Ok(()) } else { Err(said) })
     })
     .await
 }

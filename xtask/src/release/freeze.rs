@@ -15,6 +15,7 @@ use flate2::write::GzEncoder;
 use super::hex;
 use crate::platform::tools;
 
+const FOLDER: &str = "xtask/fixtures";
 const PROGRAM: &str = "causeway.gz";
 const MANIFESTS: &str = "full.yaml";
 const IN_USE: &str = "in-use.yaml";
@@ -25,6 +26,8 @@ const FULL: [&str; 3] = ["identityfederation", "scimconnection", "permissionsetb
 /// A release that was kept.
 #[derive(Debug)]
 pub struct Frozen {
+    /// Of the release.
+    pub version: String,
     /// The packed chart.
     pub chart: PathBuf,
     /// Resources that use every field that the release knows.
@@ -35,9 +38,9 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    fn of(root: &Path, version: &str) -> Self {
-        let folder = root.join("xtask/fixtures").join(version);
+    fn of(folder: &Path, version: &str) -> Self {
         Self {
+            version: version.to_owned(),
             chart: folder.join(format!("causeway-{version}.tgz")),
             manifests: folder.join(MANIFESTS),
             in_use: folder.join(IN_USE),
@@ -45,12 +48,19 @@ impl Frozen {
         }
     }
 
-    /// A release whose files are what they were.
+    /// The newest release, whose files are what they were.
     ///
     /// # Errors
-    /// When one of them is missing or differs from its checksum.
-    pub fn load(root: &Path, version: &str) -> anyhow::Result<Self> {
-        let frozen = Self::of(root, version);
+    /// When there is none, or one of its files is missing or differs from its checksum.
+    pub fn newest(root: &Path) -> anyhow::Result<Self> {
+        let mut versions = Vec::new();
+        for entry in std::fs::read_dir(root.join(FOLDER))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let numbers: Option<Vec<u64>> = name.split('.').map(|n| n.parse().ok()).collect();
+            versions.extend(numbers.map(|numbers| (numbers, name)));
+        }
+        let (_, version) = versions.into_iter().max().context("no release was kept")?;
+        let frozen = Self::of(&root.join(FOLDER).join(&version), &version);
         let sums =
             std::fs::read_to_string(frozen.program.with_file_name(SUMS)).context("read the checksums")?;
         ensure!(sums == frozen.sums()?, "the files of release {version} are not those that were kept");
@@ -86,10 +96,15 @@ impl Frozen {
 /// # Errors
 /// When it was kept before, or something cannot be read, packed or written.
 pub fn freeze(root: &Path, version: &str, program: &[u8]) -> anyhow::Result<()> {
-    let frozen = Frozen::of(root, version);
-    let folder = frozen.program.parent().context("it lies in a folder")?;
-    ensure!(!folder.exists(), "release {version} was kept before, and stays as it is");
+    let kept = root.join(FOLDER).join(version);
+    ensure!(!kept.exists(), "release {version} was kept before, and stays as it is");
+    // What is cut short is begun anew.
+    let folder = &kept.with_extension("partial");
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
     std::fs::create_dir_all(folder)?;
+    let frozen = Frozen::of(folder, version);
     let mut packed = GzEncoder::new(File::create(&frozen.program)?, Compression::best());
     packed.write_all(program)?;
     packed.finish()?;
@@ -102,6 +117,7 @@ pub fn freeze(root: &Path, version: &str, program: &[u8]) -> anyhow::Result<()> 
     std::fs::write(&frozen.manifests, manifests.join("---\n"))?;
     std::fs::copy(root.join("xtask/platform/upgrade").join(IN_USE), &frozen.in_use)?;
     std::fs::write(folder.join(SUMS), frozen.sums()?)?;
-    println!("kept: {}", folder.strip_prefix(root).unwrap_or(folder).display());
+    std::fs::rename(folder, &kept)?;
+    println!("kept: {FOLDER}/{version}");
     Ok(())
 }

@@ -67,6 +67,12 @@ const MATRIX: &[(&str, &str, &[&str], &[&str])] = &[
         &[],
     ),
     (
+        "one replica without a Lease",
+        "settings.leaderElect=false,settings.leaseDuration=5m,settings.graphUrl=https://graph.example/a@b",
+        &["CAUSEWAY_LEADER_ELECT\n          value: \"false\""],
+        &[],
+    ),
+    (
         "a long name with dots",
         "fullnameOverride=my.release-aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff",
         &["name: my-release-aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeee-metrics"],
@@ -74,7 +80,7 @@ const MATRIX: &[(&str, &str, &[&str], &[&str])] = &[
     ),
     (
         "where Pods run",
-        "settings.logLevel=info\\,causeway[reconcile{name=a}]=debug,settings.resync=1h30m5s250ms,priorityClassName=system-cluster-critical,nodeSelector.disk=ssd,tolerations[0].operator=Exists,\
+        "settings.logLevel=info\\,causeway[reconcile{name=a}]=debug,settings.resync=1h30m5.5s,settings.poll=08s,priorityClassName=system-cluster-critical,nodeSelector.disk=ssd,tolerations[0].operator=Exists,\
          runAsUser=null,podAnnotations.a=b,commonLabels.team=identity,imagePullSecrets[0].name=registry,\
          extraEnv[0].name=A,extraEnv[0].value=b,image.digest=sha256:\
          0000000000000000000000000000000000000000000000000000000000000000",
@@ -127,6 +133,9 @@ const BAD: &[(&str, &str)] = &[
     ("settings.drain=60s", "drain must be shorter"),
     ("settings.drain=1m,terminationGracePeriodSeconds=60", "drain must be shorter"),
     ("settings.drain=36s300ms", "drain must be shorter"),
+    ("settings.drain=036s", "drain must be shorter"),
+    ("settings.drain=0.7m", "drain must be shorter"),
+    ("settings.resync=9999999999s", "/settings/resync"),
     ("settings.leaseDuration=2m", "drain must be shorter"),
     ("settings.leaseDuration=10m", "settings.leaseDuration is 10m: it must be from 2s to 5m"),
     ("settings.leaseDuration=1s", "settings.leaseDuration is 1s: it must be from 2s to 5m"),

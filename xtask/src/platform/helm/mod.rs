@@ -6,6 +6,7 @@ mod client;
 mod ending;
 mod life;
 mod namespaces;
+mod pages;
 mod proxy;
 mod whole;
 

@@ -100,7 +100,7 @@ async fn too_late(checks: &mut Checks, stage: &Stage, operator: Operator) -> any
     })
     .await?;
     operator.stop().await?;
-    stage.upgrade(&chart()?, &["--set-json", "namespaces=[],rbac.secrets=[]"])?;
+    stage.upgrade(&chart()?, &["--set-json", "namespaces=[],rbac.secrets=[],rbac.tokens=[]"])?;
     let operator = stage.operator().await?;
     let waiting = async || stage.said(&["get", "idf,scim,psb", "-n", IDENTITY, "-o", "wide"]).await;
     until("what is left says what blocks it, and the way out", PATIENCE, async || {

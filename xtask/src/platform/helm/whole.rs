@@ -8,7 +8,7 @@ use sandbox::demo::{self, Applied};
 use sandbox::journey::Operator;
 
 use super::audit::Used;
-use super::{chart, ending, life};
+use super::{chart, ending, life, pages};
 use crate::platform::stage::{HOME, IDENTITY, PATIENCE, RELEASE, Stage};
 use crate::platform::{self, Checks, until};
 
@@ -28,6 +28,7 @@ pub async fn run(checks: &mut Checks, used: &mut Used) -> anyhow::Result<()> {
     let stage = Stage::set().await?;
     chart::refuses(checks, &stage.helm, HOME)?;
     chart::renders(checks, &stage.helm, &stage.plane)?;
+    pages::render(checks, &stage.helm)?;
     life::run(checks, &stage).await?;
 
     // The definitions of the release before are still there.
