@@ -16,7 +16,7 @@ use sandbox::core::{FaultKind, FaultRule};
 use serde_json::{Value, json};
 
 use crate::support::run;
-use desk::{Cut, Desk, NAME, PATIENCE, SECRET, is, message};
+use desk::{Cut, Desk, NAME, Operator, PATIENCE, SECRET, is, message};
 
 /// What a first connection takes.
 const JOURNEY: [&str; 3] = ["POST /jobs", "PUT /secrets", "POST /jobs/{id}/start"];
@@ -277,16 +277,22 @@ fn too_many_deletions_wait_for_a_person_and_go_through_when_forced() {
     });
 }
 
+/// A connection that was ready and is gone; its job goes on.
+async fn made_and_let_go(desk: &Desk) -> Operator {
+    desk.connection(NAME, &json!({})).await;
+    let operator = desk.operator(Cut::never());
+    operator.until_ready(desk).await;
+    desk.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
+    operator.pass(desk, NAME).await;
+    operator
+}
+
 #[test]
 fn an_adopted_job_goes_on_with_credentials_that_nobody_can_read_back() {
     run(async {
         let desk = Desk::new("scim").await;
         let (token, _) = desk.hand_over().await;
-        desk.connection(NAME, &json!({})).await;
-        let operator = desk.operator(Cut::never());
-        operator.until_ready(&desk).await;
-        desk.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
-        operator.pass(&desk, NAME).await;
+        let operator = made_and_let_go(&desk).await;
         desk.remove_secret(SECRET).await;
 
         let mark = desk.mark();
@@ -324,11 +330,7 @@ fn a_rebuilt_connection_tries_the_token_before_it_takes_it_for_what_entra_has() 
         let desk = Desk::new("scim").await;
         let (token, _) = desk.hand_over().await;
         let endpoint = desk.sandbox.descriptor().scim.unwrap().endpoint;
-        desk.connection(NAME, &json!({})).await;
-        let operator = desk.operator(Cut::never());
-        operator.until_ready(&desk).await;
-        desk.connections().delete(NAME, &DeleteParams::default()).await.unwrap();
-        operator.pass(&desk, NAME).await;
+        made_and_let_go(&desk).await;
 
         let mark = desk.mark();
         desk.put_secret(SECRET, &[("endpoint", &endpoint), ("token", "not-the-token")]).await;

@@ -69,14 +69,9 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     cargo.args(["--target", TARGET]).current_dir(root);
     // Messages of panics name sources, and shall not tell where the release was made.
     if let Some(home) = cargo_home() {
-        cargo.env(
-            "RUSTFLAGS",
-            format!(
-                "--remap-path-prefix={}=/cargo --remap-path-prefix={}=/causeway",
-                home.display(),
-                root.display()
-            ),
-        );
+        let flags = [(home.as_path(), "/cargo"), (root, "/causeway")]
+            .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     }
     ensure!(cargo.status().context("run cargo")?.success(), "the release does not build");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);

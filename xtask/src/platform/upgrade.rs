@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
+use causeway::api::annotations::RECONCILE;
 use sandbox::demo::{self, Applied};
 use sandbox::journey::Operator;
 use serde_json::{Value, json};
@@ -13,7 +14,6 @@ use crate::release::freeze::Frozen;
 
 /// Where the resources are that use every field. Their clouds cannot be reached: they are judged and kept, no more.
 const FULL: &str = "full";
-const RECONCILE: &str = "causeway.dev/reconcile";
 const KINDS: &str = "idf,scim,psb";
 
 /// Installs, upgrades, rolls back.
