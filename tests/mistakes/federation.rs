@@ -252,7 +252,7 @@ pub const HANDOFFS: &[Mistake] = &[
         "The certificate's SHA-1, as Entra's portal shows it",
         TRUST,
         "AwaitingHandoff",
-        &["acknowledge"],
+        &["SHA-1 thumbprint of the right certificate"],
         "acknowledge: sha1",
         "Acknowledge the SHA-256 that status.handoff shows.",
     ),

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kube::api::DynamicObject;
-use serde_json::Value;
+use causeway::api::annotations;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use sandbox::journey::api;
+use serde_json::{Value, json};
 
+use super::BINDING;
 use super::redact::redact;
 use crate::support::world::{TestWorld, condition};
 
@@ -86,6 +90,8 @@ pub const fn told(
 pub struct Book {
     messages: Mutex<BTreeMap<&'static str, String>>,
     wrong: Mutex<Vec<String>>,
+    /// How often the operator was asked to look again.
+    asked: AtomicUsize,
 }
 
 impl Book {
@@ -125,20 +131,21 @@ impl Book {
     ) {
         let At::Condition(kind, wanted) = mistake.at else { panic!("{}: no condition", mistake.title) };
         let deadline = Instant::now() + if mistake.known.is_some() { BRIEFLY } else { PATIENCE };
+        let fits = |object: Option<&DynamicObject>| {
+            let (reason, message) = said(object?, wanted)?;
+            let fits = reason == mistake.reason && words.iter().all(|w| message.contains(w));
+            fits.then(|| redact(&message, &world.namespace))
+        };
         let mut standing: Option<(String, Instant)> = None;
         loop {
             let object = world.get(kind, name).await;
-            let seen = object.as_ref().and_then(|o| said(o, wanted));
-            let fits = seen
-                .as_ref()
-                .filter(|(reason, m)| *reason == mistake.reason && words.iter().all(|w| m.contains(w)));
-            standing = match (fits, standing) {
-                (Some((_, m)), Some((before, since))) if *m == before => Some((before, since)),
-                (Some((_, m)), _) => Some((m.clone(), Instant::now())),
+            standing = match (fits(object.as_ref()), standing) {
+                (Some(m), Some((before, since))) if m == before => Some((before, since)),
+                (Some(m), _) => Some((m, Instant::now())),
                 (None, _) => None,
             };
-            if let Some((message, since)) = &standing
-                && since.elapsed() >= REST
+            if let Some((message, _)) = standing.as_ref().filter(|(_, since)| since.elapsed() >= REST)
+                && fits(self.anew(world, kind, name, deadline).await.as_ref()).as_ref() == Some(message)
             {
                 self.note(mistake, message, &world.namespace);
                 if let Some(known) = mistake.known {
@@ -150,7 +157,7 @@ impl Book {
                 return;
             }
             if Instant::now() > deadline {
-                let (reason, message) = seen.unwrap_or_default();
+                let (reason, message) = object.as_ref().and_then(|o| said(o, wanted)).unwrap_or_default();
                 self.note(mistake, &message, &world.namespace);
                 if mistake.known.is_none() {
                     self.wrong(format!(
@@ -161,6 +168,31 @@ impl Book {
                     ));
                 }
                 return;
+            }
+            tokio::time::sleep(world.look_every).await;
+        }
+    }
+
+    /// The object once the operator looked at it again: what was said of the mistake before, of the same object, may
+    /// stand there for a while, and would do for many a row. A binding has an object of its own for each mistake.
+    async fn anew(
+        &self,
+        world: &TestWorld,
+        kind: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Option<DynamicObject> {
+        let asks = kind != BINDING;
+        let word = format!("mistake-{}", self.asked.fetch_add(1, Ordering::Relaxed));
+        if asks {
+            let annotate = json!({"metadata": {"annotations": {annotations::RECONCILE: word}}});
+            let resources = api(&world.client, &world.namespace, kind);
+            resources.patch(name, &PatchParams::default(), &Patch::Merge(annotate)).await.ok()?;
+        }
+        loop {
+            let object = world.get(kind, name).await?;
+            if !asks || object.data["status"]["lastHandledReconcileAt"] == word || Instant::now() > deadline {
+                return Some(object);
             }
             tokio::time::sleep(world.look_every).await;
         }
