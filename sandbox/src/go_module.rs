@@ -9,6 +9,23 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// What the network refuses now it may grant then.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Whether Go failed because it could not fetch something. Whoever is stopped by a person says nothing of the kind.
+fn is_of_the_network(said: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "dial tcp",
+        "i/o timeout",
+        "TLS handshake timeout",
+        "unexpected EOF",
+        "connection reset",
+        "proxyconnect",
+        "502 Bad Gateway",
+        "503 Service",
+    ];
+    WORDS.iter().any(|words| said.contains(words))
+}
 
 /// A module and what comes of it.
 #[derive(Debug, Clone)]
@@ -148,7 +165,17 @@ impl GoModule<'_> {
             path.parent().map_or(Ok(()), fs::create_dir_all).map_err(at(&path))?;
             fs::write(&path, text).map_err(at(&path))?;
         }
-        self.install(&staging, &bin)?;
+        for again in [true, true, false] {
+            match self.install(&staging, &bin) {
+                // What was fetched stays in Go's own cache, so that another try goes on where this one ended.
+                Err(error) if again && is_of_the_network(&error.to_string()) => {
+                    eprintln!("{error}\n{}: trying again", self.name);
+                    std::thread::sleep(AGAIN_AFTER);
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
         for (built, wanted) in self.programs.iter().filter(|(built, wanted)| built != wanted) {
             fs::rename(bin.join(built), bin.join(wanted)).map_err(at(&bin))?;
         }

@@ -9,7 +9,8 @@ use sandbox::world::{ExistingPermissionSet, World};
 use serde_json::{Value, json};
 
 use super::harness::*;
-use crate::support::run;
+use crate::schema::unused_fields;
+use crate::support::{leaf_paths, run};
 
 const FEDERATION: &str = include_str!("../../examples/guard-rails/10-federation.yaml");
 pub const BINDINGS: &str = include_str!("../../examples/guard-rails/20-bindings.yaml");
@@ -331,17 +332,6 @@ fn several_bindings_use_one_set_that_something_else_defines() {
     });
 }
 
-/// The pointers of all leaves.
-fn leaves(value: &Value, path: &str, into: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => map.iter().for_each(|(k, v)| leaves(v, &format!("{path}/{k}"), into)),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, v)| leaves(v, &format!("{path}/{i}"), into));
-        }
-        _ => into.push(path.to_owned()),
-    }
-}
-
 #[test]
 fn every_leaf_of_the_rules_decides() {
     run(async {
@@ -399,11 +389,20 @@ fn every_leaf_of_the_rules_decides() {
             ("/groups/0", json!("aws-a*")),
             ("/users/0", json!("eve@acme.example")),
         ];
-        let mut all = Vec::new();
-        leaves(&rule_in_full, "", &mut all);
-        for leaf in &all {
-            assert!(changes.iter().any(|(path, _)| path == leaf), "no change of {leaf}");
+        for leaf in leaf_paths(&rule_in_full) {
+            assert!(changes.iter().any(|(path, _)| *path == leaf), "no change of {leaf}");
         }
+        let more = [
+            json!({"accounts": {"include": [{"all": {}}]}}),
+            json!({"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": twin.namespace}}}),
+            json!({"permissionsBoundaries": [{"managedPolicyArn": READ}]}),
+        ];
+        let rules = [[rule_in_full.clone()].as_slice(), &more].concat();
+        let spec = json!({"bindings": {"rules": rules}});
+        let mut lacking = unused_fields("IdentityFederation", &[&spec]);
+        // What is excluded is said in the same words as what is included.
+        lacking.retain(|path| path.starts_with("spec.bindings.rules") && !path.contains(".exclude[]"));
+        assert_eq!(lacking, [""; 0], "no rule here has these");
         for (path, value) in changes.into_iter().filter(|(_, value)| !value.is_null()) {
             let mut changed = rule_in_full.clone();
             *changed.pointer_mut(path).unwrap() = value;

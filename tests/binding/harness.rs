@@ -125,6 +125,8 @@ impl Twin {
         let descriptor = descriptor(dir.path());
         let (aws, entra) = (&descriptor["aws"], &descriptor["entra"]);
         let mut settings = Settings::for_tests("test");
+        // What a pass may take is not what is tested.
+        settings.timing.reconcile = Duration::from_secs(120);
         settings.endpoints.ca_pem = Some(sandbox.ca_pem().to_owned());
         settings.endpoints.aws = Some(text(&aws["endpoint"]).parse().unwrap());
         settings.endpoints.graph = text(&entra["graph"]).parse().unwrap();
@@ -143,7 +145,7 @@ impl Twin {
             secret: causeway::secret::Sensitive::new(text(&aws["secretAccessKey"])),
             session_token: None,
         };
-        let options = HttpOptions::within(Duration::from_secs(10), settings.endpoints.ca_pem.clone());
+        let options = HttpOptions::within(Duration::from_secs(60), settings.endpoints.ca_pem.clone());
         let connection = Connection::new(options, Rates::default(), Arc::new(Scissors::default())).unwrap();
         let person = AwsClients::new("eu-west-1", key, settings.endpoints.aws.as_ref(), connection).await;
         let twin = Self {
@@ -443,7 +445,7 @@ fn text(value: &Value) -> String {
 pub async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     let began = std::time::Instant::now();
     while !is_so().await {
-        assert!(began.elapsed() < Duration::from_secs(20), "it never came about: {what}");
+        assert!(began.elapsed() < Duration::from_secs(120), "it never came about: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

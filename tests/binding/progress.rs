@@ -90,8 +90,9 @@ fn assignments_that_take_longer_to_read_than_a_pass_has_are_read_once_and_come_t
         assert!(passes > 3, "more than a pass has time for: {passes}");
         assert_eq!(assigned.observed.len(), 1);
         let calls = twin.calls("ListAccountAssignments");
-        // A call that was cut off may have been counted.
-        assert!((40..60).contains(&calls), "each account is read once: {calls} calls in {passes} passes");
+        // Those that a pass cut off may have been counted: one for each principal.
+        let most = 40 + 2 * passes;
+        assert!((40..=most).contains(&calls), "each account is read once: {calls} calls in {passes} passes");
     });
 }
 
@@ -125,7 +126,11 @@ fn a_long_list_of_groups_goes_on_where_it_was_cut_off() {
         };
         assert!(passes > 2, "{passes}");
         assert_eq!(groups.len(), 2_303);
-        assert!((24..40).contains(&listed()), "each page once: {} calls in {passes} passes", listed());
+        assert!(
+            (24..=24 + passes).contains(&listed()),
+            "each page once: {} calls in {passes} passes",
+            listed()
+        );
         // Of so many, one is looked up alone.
         let before = listed();
         assert_eq!(instance.group_named("team-2000").await.unwrap().unwrap().name, "team-2000");

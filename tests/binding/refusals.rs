@@ -286,7 +286,7 @@ fn principals_that_are_missing_say_why() {
         // One arrives.
         let store = twin.sandbox.aws.facts().identity_store_id.unwrap();
         let call = twin.aws.identitystore.create_group().identity_store_id(store).display_name("aws-oncall");
-        call.send().await.unwrap();
+        patiently(|| call.clone().send()).await;
         let status = twin.until(&operator, "readers", |o| o.status.current == 2).await.unwrap();
         assert_eq!(status.waiting.len(), 3);
     });

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway::clients::aws::{AccessKey, AwsClients, Connection, Rates, cloud_error};
+use causeway::clients::http::HttpOptions;
 use causeway::clients::{CloudErrorKind, Service};
 use causeway::secret::Sensitive;
 use sandbox::aws::Aws;
@@ -9,7 +10,7 @@ use sandbox::core::{Authority, Core, FaultKind, FaultRule, Profile, serve};
 use sandbox::world::World;
 use tokio_util::sync::CancellationToken;
 
-use super::{Recorder, options};
+use super::{Recorder, impatient, options};
 
 const KEY: (&str, &str) = ("AKIACAUSEWAYSANDBOX1", "sandbox/only/worthless/elsewhere/operator1");
 
@@ -39,7 +40,17 @@ impl Twin {
         rates: Rates,
         recorder: &Arc<Recorder>,
     ) -> AwsClients {
-        let connection = Connection::new(options(&self.authority), rates, recorder.clone()).unwrap();
+        self.clients_with(options(&self.authority), (id, secret), rates, recorder).await
+    }
+
+    async fn clients_with(
+        &self,
+        http: HttpOptions,
+        (id, secret): (&str, &str),
+        rates: Rates,
+        recorder: &Arc<Recorder>,
+    ) -> AwsClients {
+        let connection = Connection::new(http, rates, recorder.clone()).unwrap();
         let key = AccessKey { id: id.to_owned(), secret: Sensitive::new(secret), session_token: None };
         AwsClients::new("eu-west-1", key, Some(&self.url), connection).await
     }
@@ -105,8 +116,12 @@ async fn reads_are_tried_again_and_writes_are_not() {
     clients.ssoadmin.list_instances().send().await.unwrap();
     assert_eq!(twin.calls("ListInstances"), 2);
 
-    let create =
-        |name: &str| clients.ssoadmin.create_permission_set().instance_arn(&twin.instance).name(name).send();
+    let impatient = impatient(&twin.authority);
+    let impatient = twin.clients_with(impatient, KEY, Rates::default(), &recorder).await;
+    let create = |name: &str| {
+        let clients = if name == "Hanging" { &impatient } else { &clients };
+        clients.ssoadmin.create_permission_set().instance_arn(&twin.instance).name(name).send()
+    };
     for (name, kind, status, expected) in [
         ("Throttled", FaultKind::Throttle, None, CloudErrorKind::Throttled { retry_after: None }),
         ("Broken", FaultKind::Error, Some(500), CloudErrorKind::Transient),

@@ -85,7 +85,7 @@ impl Twin {
 
 /// Reads until something is there.
 async fn eventually<T>(what: &str, mut read: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(found) = read().await {
             return found;

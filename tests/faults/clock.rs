@@ -27,7 +27,7 @@ fn a_clock_that_is_ten_minutes_off_does_no_harm() {
                 journey::make(&world).await;
                 assert_eq!(journey::end(&world), usual.stages[0].end, "{seconds} s");
                 // Without the one-off acts: a person's annotation may lie ahead of such a clock.
-                world.apply(&journey::manifest(&world, true)).await;
+                world.apply(&journey::by_token(&world, true)).await;
                 world.until_ready(&RESOURCES).await;
                 assert_eq!(journey::end(&world), usual.stages[1].end, "{seconds} s");
                 journey::delete(&world).await;

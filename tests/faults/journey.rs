@@ -10,10 +10,13 @@ use sandbox::journey::api;
 use serde_json::{Value, json};
 
 use super::operations::Operation;
+use crate::support::credentials::{admit, by_service_account, prepare};
 use crate::support::world::TestWorld;
 
 const NARROW: &str = include_str!("narrow.yaml");
 const CHANGED: &str = include_str!("changed.yaml");
+/// How these sign in to AWS.
+const BY_KEY: &str = "credentials: {secretRef: {name: aws}}";
 
 /// The three resources of the journey, in the order in which they are deleted.
 pub const RESOURCES: [(&str, &str); 3] =
@@ -44,7 +47,8 @@ pub struct Travelled {
 
 /// A world with short deadlines, so that what hangs is given up soon.
 pub async fn world(prefix: &str) -> TestWorld {
-    let mut world = TestWorld::company(prefix).await;
+    let mut world = TestWorld::changed(prefix, prepare).await;
+    admit(&mut world).await;
     let timing = &mut world.settings.timing;
     timing.resync = Duration::from_secs(5);
     // A third of it for one try.
@@ -55,6 +59,16 @@ pub async fn world(prefix: &str) -> TestWorld {
     timing.job_poll = Duration::from_millis(500);
     world.look_every = Duration::from_millis(400);
     world
+}
+
+/// The manifests as [`manifest`] has them, signing in to AWS in the longest way, with rules that name a unit.
+pub fn by_token(world: &TestWorld, changed: bool) -> String {
+    let credentials = format!("credentials: {}", by_service_account()["aws"]["credentials"]);
+    let rules = "bindings: {rules: [{accounts: {include: [{organizationalUnit: {path: /Workloads}}]}}]}";
+    let text = manifest(world, changed);
+    let (federation, rest) = text.split_once("---\n").expect("several documents");
+    assert!(federation.contains(BY_KEY), "{federation}");
+    format!("{}  {rules}\n---\n{rest}", federation.replace(BY_KEY, &credentials))
 }
 
 /// The manifests with the ids of this world.
@@ -69,13 +83,13 @@ pub fn manifest(world: &TestWorld, changed: bool) -> String {
 
 /// Begins the journey and waits until everything is there.
 pub async fn make(world: &TestWorld) {
-    world.apply(&manifest(world, false)).await;
+    world.apply(&by_token(world, false)).await;
     world.until_ready(&RESOURCES).await;
 }
 
-/// Changes everything, and asks for both one-off acts.
-pub async fn change(world: &TestWorld) {
-    world.apply(&manifest(world, true)).await;
+/// Changes everything to what these manifests say, and asks for both one-off acts.
+pub async fn change(world: &TestWorld, manifests: &str) {
+    world.apply(manifests).await;
     let now = world.sandbox.core.clock.now().as_second();
     let now = Timestamp::from_second(now).expect("a whole second");
     let (restart, on_demand) = (format!("Escrows@{now}"), format!("ada@acme.example@{now}"));
@@ -134,7 +148,7 @@ pub async fn travel(prefix: &str, rules: &[FaultRule]) -> Travelled {
     let mut from = 0;
     make(&world).await;
     from = stage(&world, "made", from, &mut stages);
-    change(&world).await;
+    change(&world, &by_token(&world, true)).await;
     from = stage(&world, "changed", from, &mut stages);
     delete(&world).await;
     stage(&world, "deleted", from, &mut stages);

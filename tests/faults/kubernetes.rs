@@ -15,6 +15,7 @@ use serde_json::json;
 use super::journey::{self, RESOURCES, Travelled};
 use super::proxy::{Proxy, Trouble};
 use super::usual;
+use crate::support::credentials::{admit, prepare};
 use crate::support::world::TestWorld;
 use crate::support::{cluster, install_crds, run};
 
@@ -23,7 +24,7 @@ async fn goes_as_usual(world: &TestWorld, what: &str, usual: &Travelled) {
     let ends: Vec<_> = usual.stages.iter().map(|s| &s.end).collect();
     journey::make(world).await;
     assert_eq!(&journey::end(world), ends[0], "{what}: made");
-    journey::change(world).await;
+    journey::change(world, &journey::by_token(world, true)).await;
     assert_eq!(&journey::end(world), ends[1], "{what}: changed");
     journey::delete(world).await;
     assert_eq!(&journey::end(world), ends[2], "{what}: deleted");
@@ -96,8 +97,11 @@ fn an_api_server_that_restarts_on_the_way_does_no_harm() {
         let plane = ControlPlane::start(dir.path().join("plane")).await.unwrap();
         let client = plane.client().await.unwrap();
         install_crds(&client).await;
-        let world = World::load("company").unwrap();
-        let world = TestWorld::start(world, client, plane.kubeconfig(), "default").await;
+        let mut world = World::load("company").unwrap();
+        prepare(&mut world, "default");
+        let mut world = TestWorld::start(world, client, plane.kubeconfig(), "default").await;
+        world.sandbox.core.issuers.trust(plane.issuer(), &plane.service_account_public_key().unwrap());
+        admit(&mut world).await;
         let operator = world.operator();
         let usual = usual().await;
         let restart_at = async |operation: &str| {
@@ -109,12 +113,12 @@ fn an_api_server_that_restarts_on_the_way_does_no_harm() {
                 .await;
             plane.restart_api_server().await.unwrap_or_else(|error| panic!("{operation}: {error:#}"));
         };
-        world.apply(&journey::manifest(&world, false)).await;
+        world.apply(&journey::by_token(&world, false)).await;
         restart_at("POST /applicationTemplates/{id}/instantiate").await;
         restart_at("CreatePermissionSet").await;
         world.until_ready(&RESOURCES).await;
         assert_eq!(journey::end(&world), usual.stages[0].end);
-        journey::change(&world).await;
+        journey::change(&world, &journey::by_token(&world, true)).await;
         journey::begin_to_delete(&world).await;
         restart_at("DeletePermissionSet").await;
         journey::until_gone(&world).await;

@@ -38,6 +38,7 @@ const ERRORS: [&str; 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Calls {
     SignIn,
+    Sessions,
     DirectoryReads,
     SetReads,
     Metadata,
@@ -46,14 +47,16 @@ pub enum Calls {
     InstanceReads,
     OrganizationReads,
     AccountReads,
+    UnitReads,
     DirectoryWrites,
     ProvisioningWrites,
     SetWrites,
 }
 
 impl Calls {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::SignIn,
+        Self::Sessions,
         Self::DirectoryReads,
         Self::SetReads,
         Self::Metadata,
@@ -62,6 +65,7 @@ impl Calls {
         Self::InstanceReads,
         Self::OrganizationReads,
         Self::AccountReads,
+        Self::UnitReads,
         Self::DirectoryWrites,
         Self::ProvisioningWrites,
         Self::SetWrites,
@@ -71,6 +75,7 @@ impl Calls {
     pub const fn title(self) -> &'static str {
         match self {
             Self::SignIn => "Entra: tokens",
+            Self::Sessions => "sts: sessions of roles",
             Self::DirectoryReads => "Graph: reads of applications, people, groups",
             Self::SetReads => "sso-admin: reads of permission sets and assignments",
             Self::Metadata => "Entra: federation metadata",
@@ -79,6 +84,7 @@ impl Calls {
             Self::InstanceReads => "sso-admin: reads of the instance",
             Self::OrganizationReads => "organizations: reads of the organization",
             Self::AccountReads => "organizations: reads of the accounts",
+            Self::UnitReads => "organizations: reads of units",
             Self::DirectoryWrites => "Graph: writes of applications",
             Self::ProvisioningWrites => "Graph: writes of the synchronization job",
             Self::SetWrites => "sso-admin: writes",
@@ -90,7 +96,7 @@ impl Calls {
         let (reads, provisions) = (operation.reads(), operation.provisions());
         let instance = matches!(operation.name.as_str(), "ListInstances" | "DescribeInstance");
         match (operation.service.as_str(), self) {
-            ("login", Self::SignIn) => operation.name == "token",
+            ("login", Self::SignIn) | ("sts", Self::Sessions) => operation.gives_credentials(),
             ("login", Self::Metadata) => operation.name == "federationmetadata",
             ("graph", Self::DirectoryReads) => reads && !provisions,
             ("graph", Self::ProvisioningReads) => reads && provisions,
@@ -100,7 +106,10 @@ impl Calls {
             ("sso-admin", Self::SetReads) => reads && !instance,
             ("sso-admin", Self::SetWrites) => !reads,
             ("organizations", Self::AccountReads) => operation.name == "ListAccounts",
-            ("organizations", Self::OrganizationReads) => operation.name != "ListAccounts",
+            ("organizations", Self::OrganizationReads) => operation.name == "DescribeOrganization",
+            ("organizations", Self::UnitReads) => {
+                !matches!(operation.name.as_str(), "ListAccounts" | "DescribeOrganization")
+            }
             ("identitystore", Self::StoreReads) => true,
             _ => false,
         }
@@ -113,7 +122,9 @@ impl Calls {
     /// The resource that has to say so.
     const fn resource(self) -> (&'static str, &'static str) {
         match self {
-            Self::SetReads | Self::StoreReads | Self::AccountReads | Self::SetWrites => RESOURCES[0],
+            Self::SetReads | Self::StoreReads | Self::AccountReads | Self::UnitReads | Self::SetWrites => {
+                RESOURCES[0]
+            }
             Self::ProvisioningReads | Self::ProvisioningWrites => RESOURCES[1],
             _ => RESOURCES[2],
         }
@@ -147,13 +158,15 @@ pub enum Promise {
 }
 
 /// Calls of different resources fail at the same time, so that it takes less.
-const ROUNDS: [&[Calls]; 7] = [
+const ROUNDS: [&[Calls]; 9] = [
     &[Calls::SignIn],
+    &[Calls::Sessions],
     &[Calls::DirectoryReads, Calls::SetReads],
     &[Calls::Metadata, Calls::ProvisioningReads, Calls::StoreReads],
     &[Calls::InstanceReads],
     &[Calls::OrganizationReads],
     &[Calls::AccountReads],
+    &[Calls::UnitReads],
     &[Calls::DirectoryWrites, Calls::ProvisioningWrites, Calls::SetWrites],
 ];
 
@@ -190,8 +203,8 @@ async fn endure(fault: Fault, rounds: &[&[Calls]], operations: &[Operation]) {
         for operation in &struck {
             world.sandbox.core.faults.add(fault.rule(operation, 1, 0));
         }
-        if promised.contains_key(&Calls::SignIn) {
-            // A token lives for an hour: only a new process asks for one.
+        if promised.contains_key(&Calls::SignIn) || promised.contains_key(&Calls::Sessions) {
+            // A token, or a session, lives for an hour: only a new process asks for one.
             drop(std::mem::replace(&mut operator, world.operator()));
         }
         for calls in promised.keys().filter(|c| c.write()) {
@@ -375,6 +388,9 @@ fn every_operation_belongs_to_one_group_of_calls() {
         ("sso-admin", "TagResource"),
         ("identitystore", "ListGroups"),
         ("organizations", "ListAccounts"),
+        ("organizations", "DescribeOrganization"),
+        ("organizations", "ListRoots"),
+        ("sts", "AssumeRoleWithWebIdentity"),
     ] {
         let operation = Operation::new(service, name);
         assert_eq!(Calls::ALL.iter().filter(|c| c.include(&operation)).count(), 1, "{operation}");

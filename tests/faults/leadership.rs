@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt as _;
 use tokio::process::Command;
 
-use crate::journey::process::{SHORT_LEASE, attended, identity, start};
+use crate::journey::process::{SHORT_LEASE, attended, free_port, identity, start, start_with};
 use crate::support::run;
 use crate::support::world::{ALL, PATIENCE, TestWorld};
 
@@ -59,13 +59,15 @@ fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
             signal(old.id(), "STOP").await;
             let stopped = Instant::now();
 
-            let mut new = begin("new");
+            // The old one's lease ends soon; from this one nobody takes over.
+            let next = || start_with(&world, &kubeconfig, &log("new"), "info", free_port(), &[], &[]);
+            let mut new = next();
             let goes_on = async {
                 world.until_ready(&ALL).await;
                 tokio::time::sleep((2 * SHORT_LEASE).saturating_sub(stopped.elapsed())).await;
                 rests(&world).await;
             };
-            attended(&mut new, || begin("new"), goes_on).await;
+            attended(&mut new, next, goes_on).await;
             let (journal, before) = (world.sandbox.core.journal.last(), versions(&world).await);
 
             signal(old.id(), "CONT").await;
@@ -78,7 +80,7 @@ fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             };
             assert!(ended.starts_with("exit status: 3"), "stopped after {millis} ms: {ended}");
-            attended(&mut new, || begin("new"), rests(&world)).await;
+            attended(&mut new, next, rests(&world)).await;
             let late: Vec<String> = world
                 .mutations(journal)
                 .iter()
@@ -90,7 +92,7 @@ fn a_leader_stopped_for_two_lease_times_makes_at_most_the_call_in_flight() {
                 "stopped after {millis} ms: {late:?}, {changed} resources written"
             );
 
-            attended(&mut new, || begin("new"), world.until_ready(&ALL)).await;
+            attended(&mut new, next, world.until_ready(&ALL)).await;
             assert_eq!(world.created_twice(), Vec::<String>::new(), "stopped after {millis} ms");
             let end = world.end_state();
             assert_eq!(&end, wanted.get_or_insert_with(|| end.clone()), "stopped after {millis} ms");

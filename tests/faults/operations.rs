@@ -19,7 +19,7 @@ impl Operation {
     /// Whether it leaves everything as it is: by verb, and a trial of credentials too.
     pub fn reads(&self) -> bool {
         match self.service.as_str() {
-            "login" => true,
+            "login" | "sts" => true,
             "graph" => self.name.starts_with("GET ") || self.tries_credentials(),
             _ => ["List", "Describe", "Get", "IsMember"].iter().any(|verb| self.name.starts_with(verb)),
         }
@@ -50,6 +50,11 @@ impl Operation {
     /// Whether it is a call of the provisioning service behind Graph.
     pub fn provisions(&self) -> bool {
         self.name.contains("/synchronization/")
+    }
+
+    /// Whether its answer is a token or the keys of a session.
+    pub fn gives_credentials(&self) -> bool {
+        self.service == "sts" || (self.service == "login" && self.name == "token")
     }
 
     fn tries_credentials(&self) -> bool {
@@ -169,7 +174,7 @@ impl Fault {
         match self {
             Self::CutAfterEffect | Self::ErrorAfterEffect if operation.reads() => Some(Exemption::Effectless),
             Self::Stale if !operation.reads() => Some(Exemption::Stateless),
-            Self::Stale if operation.tries_credentials() || operation.name == "token" => {
+            Self::Stale if operation.tries_credentials() || operation.gives_credentials() => {
                 Some(Exemption::Stateless)
             }
             Self::LoopingLink if !operation.lists() => Some(Exemption::Single),
@@ -231,6 +236,7 @@ fn what_can_befall_an_operation_follows_from_its_name() {
         ),
         ("login", "token", vec![Cut, Error, Stale, LoopingLink]),
         ("login", "federationmetadata", vec![Cut, Error, LoopingLink, ExpiredCredential]),
+        ("sts", "AssumeRole", vec![Cut, Error, Stale, LoopingLink]),
         ("sso-admin", "ListPermissionSets", vec![Cut, Error]),
         ("sso-admin", "CreatePermissionSet", vec![Stale, LoopingLink]),
         ("identitystore", "GetGroupId", vec![Cut, Error, LoopingLink]),

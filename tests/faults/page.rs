@@ -28,7 +28,13 @@ about them, then deletes everything. Under each fault
 
 * each part of the journey ends in the same state of both clouds as without it,
 * the same things are changed, made and removed: nothing twice, nothing that should stay,
-* nothing is called more often than polling and the documented backoff allow.
+* nothing is called more often than polling and the backoff allow.
+
+It signs in to AWS in the longest way: with a ServiceAccount's token into one role, and from there into another. Its rules
+name an organizational unit. The times of its backoff are a fraction of those in production: there a resource is looked at
+again within a second after the first failure, then within twice as long each time, up to five minutes; after a refusal for
+want of a right within half a minute at first; and never sooner than a `Retry-After` asks for (up to an hour). Each delay is
+drawn between a tenth of that and the whole.
 
 ";
 

@@ -20,6 +20,8 @@ fn it_outlives_the_api_server() {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         let mut settings = settings("default");
         settings.leader.elect = true;
+        // It must outlast the restart.
+        settings.leader.lease_duration = Duration::from_secs(120);
         settings.timing.resync = Duration::from_secs(3600);
         let script = Scripted::new(|object| Outcome::settled(ready(&object)));
         let operator = Running::start_on(config, settings, script);

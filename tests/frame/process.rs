@@ -52,7 +52,13 @@ fn it_starts_leads_answers_and_gives_the_lease_back() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut process = causeway()
-            .args(["run", "--installation-id=frame", "--log-format=json", "--identity=me"])
+            .args([
+                "run",
+                "--installation-id=frame",
+                "--log-format=json",
+                "--identity=me",
+                "--lease-duration=60s",
+            ])
             .arg(format!("--namespaces={ns}"))
             .arg(format!("--operator-namespace={ns}"))
             .arg(format!("--listen=127.0.0.1:{port}"))

@@ -1,6 +1,7 @@
 //! The operator as a service account with exactly the rights that its list names.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use causeway::app::{self, Reconcilers};
 use causeway::cluster::rights;
@@ -15,7 +16,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::runner::{is_ready, ready};
-use super::scripted::{Scripted, Still, connections, create_connection, settings, until};
+use super::scripted::{PATIENCE, Scripted, Still, connections, create_connection, settings, until};
 use crate::support;
 
 const OPERATOR: &str = include_str!("../../examples/operator/rbac.yaml");
@@ -112,6 +113,7 @@ fn the_listed_rights_are_enough_for_two_watched_namespaces_and_a_home() {
         settings.namespaces.insert(two.clone());
         settings.operator_namespace = home.clone();
         settings.leader.elect = true;
+        settings.leader.lease_duration = Duration::from_secs(60);
         let mut script = Scripted::new(|object| {
             let notice = Notice {
                 warning: false,
@@ -131,9 +133,12 @@ fn the_listed_rights_are_enough_for_two_watched_namespaces_and_a_home() {
             let api = connections(&client, namespace);
             until(&api, "x", "ready", is_ready).await;
             let events = Api::<Event>::namespaced(client.clone(), namespace);
-            while events.list(&Default::default()).await.unwrap().items.is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
+            let told = async {
+                while events.list(&Default::default()).await.unwrap().items.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, told).await.expect("an Event");
             api.delete("x", &Default::default()).await.unwrap();
             until(&api, "x", "gone", |o| o.is_none()).await;
         }

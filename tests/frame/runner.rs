@@ -268,7 +268,9 @@ fn a_pass_that_runs_when_the_operator_is_stopped_still_ends_well() {
         let mut script = Scripted::new(|object| Outcome::settled(ready(&object)));
         script.before = Box::new(move || begin.store(true, Ordering::SeqCst));
         script.takes = Duration::from_secs(1);
-        let operator = Running::start(settings(&ns), script).await;
+        let mut settings = settings(&ns);
+        settings.drain = Duration::from_secs(150);
+        let operator = Running::start(settings, script).await;
         create_connection(&client, &ns, "x").await;
         wait_for("a pass", || begun.load(Ordering::SeqCst)).await;
         operator.stop().await.unwrap();

@@ -1,5 +1,6 @@
 //! Reconcilers that do what a test says, and an operator around them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use causeway::app::{self, Reconcilers};
 use causeway::clients::{Call, CallObserver};
 use causeway::controllers::context::Context;
 use causeway::controllers::{Cleanup, Managed, Outcome, Reconciler};
+use causeway::problem::Class;
 use causeway::settings::Settings;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt as _};
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support;
 
 /// Long enough for anything on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 type Script = Box<dyn Fn(ScimConnection) -> Outcome<ScimConnectionStatus> + Send + Sync>;
 type Ending = Box<dyn Fn(ScimConnection) -> Cleanup<ScimConnectionStatus> + Send + Sync>;
@@ -59,8 +61,12 @@ impl Reconciler for Scripted {
         (self.before)();
         tokio::time::sleep(self.takes).await;
         if let Some(name) = &self.writes_map {
-            let data = [("k".to_owned(), "v".to_owned())].into();
-            context.apply_config_map(object, name, data).await.unwrap();
+            let data: BTreeMap<String, String> = [("k".to_owned(), "v".to_owned())].into();
+            // That of a predecessor is collected in the background, perhaps between its reading and its writing.
+            while let Err(problem) = context.apply_config_map(object, name, BTreeMap::clone(&data)).await {
+                assert_eq!(problem.class, Class::Conflict, "{problem}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
         (self.reconcile)(object.clone())
     }

@@ -195,6 +195,7 @@ fn broken_resources_name_the_way_out() {
         world
             .until("Entra has refused", async || {
                 reason(&world, "IdentityFederation", "acme").await == "AuthenticationFailed"
+                    && reason(&world, "ScimConnection", "acme").await == "FederationNotReady"
             })
             .await;
         insta::assert_snapshot!("get_broken", get(&world).await);

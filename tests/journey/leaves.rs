@@ -1,6 +1,6 @@
 //! No field is there for show: each leaf of each schema, changed, changes the plan or the status, or is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use causeway::clients::entra::{ClientSecret, Graph, GraphOptions};
@@ -12,7 +12,9 @@ use kube::api::{DynamicObject, ListParams};
 use sandbox::journey;
 use serde_json::{Value, json};
 
-use crate::support::credentials::{CLIENT, allowed, prepare, role};
+use crate::schema::unused_fields;
+use crate::stories::two_parties::{AWS_FEDERATION, ENTRA_FEDERATION};
+use crate::support::credentials::{admit, by_service_account, prepare, role};
 use crate::support::run;
 use crate::support::world::{ALL, FEDERATION, TestWorld};
 
@@ -31,6 +33,52 @@ const ELSEWHERE: [(&str, &str, &str); 4] = [
         "/spec/principals/0/onRecreate",
         include_str!("../binding/refusals.rs"),
         "a_name_that_was_taken_over_is_bound_again_by_itself_only_with_rebind",
+    ),
+];
+
+/// Fields that have no place in the wide resources, because others exclude them or nothing differs there, and the test
+/// that shows the effect of each.
+const SHOWN_BY: [(&str, &str, &str); 9] = [
+    (
+        "spec.aws.external.acknowledgedIdpCertificates",
+        include_str!("../stories/leaves.rs"),
+        "every_leaf_of_the_other_partys_side_has_an_effect",
+    ),
+    (
+        "spec.entra.credentials.ambient",
+        include_str!("../federation/credentials.rs"),
+        "refusals_say_what_to_do_and_pass_once_it_is_done",
+    ),
+    (
+        "spec.aws.credentials.ambient",
+        include_str!("../federation/credentials.rs"),
+        "refusals_say_what_to_do_and_pass_once_it_is_done",
+    ),
+    (
+        "spec.entra.application.adopt",
+        include_str!("../federation/journey.rs"),
+        "what_is_somebody_elses_is_not_touched",
+    ),
+    (
+        "spec.aws.identityCenter.acknowledgedIdpCertificates",
+        include_str!("../stories/leaves.rs"),
+        "every_leaf_of_the_other_partys_side_has_an_effect",
+    ),
+    (
+        "spec.aws.identityCenter.instanceArn",
+        include_str!("../mistakes/mod.rs"),
+        "each_mistake_is_told_where_people_look_and_costs_nothing",
+    ),
+    (
+        "spec.federationRef.namespace",
+        include_str!("../binding/tenants.rs"),
+        "a_team_gets_what_the_rules_of_another_namespace_allow_and_may_let_go_of_it",
+    ),
+    ("spec.permissionSet.adopt", include_str!("../binding/refusals.rs"), "what_is_not_ours_is_not_touched"),
+    (
+        "spec.permissionSet.permissionsBoundary.managedPolicyArn",
+        include_str!("../binding/guard.rs"),
+        "each_part_that_breaks_the_rules_is_refused_and_named",
     ),
 ];
 
@@ -110,18 +158,26 @@ async fn said(world: &TestWorld) -> BTreeMap<String, Value> {
                 condition["lastTransitionTime"] = Value::Null;
             }
             status["observedGeneration"] = Value::Null;
+            status["lastHandledReconcileAt"] = Value::Null;
             said.insert(format!("{kind} {}", object.name_any()), status);
         }
     }
     said
 }
 
-/// What all resources say once they say it for longer than a resync takes.
+/// What all resources say once all were looked at again, each after what it refers to, and nothing changes any more.
 async fn rest(world: &TestWorld) -> BTreeMap<String, Value> {
+    for kind in journey::kinds() {
+        for object in
+            journey::api(&world.client, &world.namespace, kind).list(&ListParams::default()).await.unwrap()
+        {
+            world.look_anew(kind, &object.name_any()).await;
+        }
+    }
     let mut last = said(world).await;
     let (mut since, began) = (Instant::now(), Instant::now());
     while since.elapsed() < Duration::from_millis(2500) {
-        assert!(began.elapsed() < Duration::from_secs(60), "never at rest: {}", world.report().await);
+        assert!(began.elapsed() < Duration::from_secs(180), "never at rest: {}", world.report().await);
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = said(world).await;
         if now != last {
@@ -146,7 +202,7 @@ async fn back(world: &TestWorld, before: &BTreeMap<String, Value>, path: &str) {
 /// Somebody else lets a person sign in.
 async fn assign_by_hand(world: &TestWorld, user_principal_name: &str) {
     let entra = world.sandbox.descriptor().entra;
-    let total = Duration::from_secs(10);
+    let total = Duration::from_secs(60);
     let options = GraphOptions {
         graph: world.settings.endpoints.graph.clone(),
         authority: world.settings.endpoints.authority.clone(),
@@ -167,20 +223,58 @@ async fn assign_by_hand(world: &TestWorld, user_principal_name: &str) {
     graph.assign_app_role(principal, &user.id, &role.id).await.unwrap();
 }
 
-/// The resources of a converged world with every field of the schema that can be set beside the others. The sides that
-/// another party looks after exclude these: `stories/leaves.rs`.
+/// The resources of a converged world with every field of the schema that can be set beside the others; the rest is in
+/// [`SHOWN_BY`].
 const WIDE: [&str; 3] = [
     include_str!("wide-federation.yaml"),
     include_str!("wide-connection.yaml"),
     include_str!("wide-binding.yaml"),
 ];
 
+/// The object ids of this world.
+fn with_ids(yaml: &str, world: &TestWorld) -> String {
+    let tenant = world.sandbox.world().tenant;
+    let admins = tenant.groups.iter().find(|g| g.display_name == "aws-admins").and_then(|g| g.id.clone());
+    let greta = tenant.users.iter().find(|u| u.user_principal_name == "greta@acme.example");
+    let greta = greta.and_then(|u| u.id.clone());
+    yaml.replace("ADMINS", &admins.expect("the group")).replace("GRETA", &greta.expect("the person"))
+}
+
+#[test]
+fn every_field_of_the_schema_is_changed_here_or_shown_by_a_named_test() {
+    let mut wide: Vec<DynamicObject> =
+        WIDE.iter().flat_map(|yaml| journey::parse(yaml, None).unwrap()).collect();
+    let mut other =
+        wide.iter().find(|o| o.types.as_ref().unwrap().kind == "IdentityFederation").unwrap().clone();
+    other.data["spec"] = by_service_account();
+    wide.push(other);
+    // These are changed in `stories/leaves.rs`, which looks for each leaf itself.
+    for yaml in [ENTRA_FEDERATION, AWS_FEDERATION] {
+        wide.extend(journey::parse(yaml, None).unwrap());
+    }
+    // The rules have a test of their own, whose rule holds every field as well.
+    let elsewhere: Vec<String> = SHOWN_BY
+        .iter()
+        .map(|(path, ..)| (*path).to_owned())
+        .chain(["spec.bindings.rules".to_owned()])
+        .collect();
+    let mut needless: BTreeSet<String> = elsewhere.iter().cloned().collect();
+    for kind in journey::kinds() {
+        let specs: Vec<&Value> =
+            wide.iter().filter(|o| o.types.as_ref().unwrap().kind == kind).map(|o| &o.data["spec"]).collect();
+        let mut lacking = unused_fields(kind, &specs);
+        lacking.iter().for_each(|path| _ = needless.remove(path));
+        lacking.retain(|path| !elsewhere.contains(path));
+        assert!(lacking.is_empty(), "{kind}: nothing changes {lacking:?}");
+    }
+    assert!(needless.is_empty(), "said to be shown elsewhere, and changed here: {needless:?}");
+}
+
 #[test]
 fn every_leaf_of_every_schema_has_an_effect() {
     run(async {
         let mut world = TestWorld::changed("leaves", prepare).await;
-        let entry = allowed(&world.namespace);
-        world.settings.allowed_roles.add(&entry).unwrap();
+        admit(&mut world).await;
         let operator = world.operator();
         world.apply_example().await;
         // The first certificate ends early, so that a longer rotateBefore makes it due.
@@ -188,7 +282,7 @@ fn every_leaf_of_every_schema_has_an_effect() {
         world.apply(&FEDERATION.replace("signingCertificate:", short)).await;
         world.until_ready(&ALL).await;
         for yaml in WIDE {
-            world.apply(yaml).await;
+            world.apply(&with_ids(yaml, &world)).await;
         }
         world.until_ready(&ALL).await;
         operator.stop().await;
@@ -199,7 +293,7 @@ fn every_leaf_of_every_schema_has_an_effect() {
         settings.mode = causeway::api::Mode::Observe;
         let operator = world.operator_with(settings, None);
         let bases: BTreeMap<String, DynamicObject> = WIDE
-            .map(|yaml| journey::parse(yaml, Some(&world.namespace)).unwrap().remove(0))
+            .map(|yaml| journey::parse(&with_ids(yaml, &world), Some(&world.namespace)).unwrap().remove(0))
             .map(|object| (object.types.as_ref().unwrap().kind.clone(), object))
             .into();
         for base in bases.values() {
@@ -248,19 +342,10 @@ fn every_leaf_of_every_schema_has_an_effect() {
 
 /// The leaves of the credentials that exclude those of the wide federation.
 async fn other_credentials_without_effect(world: &TestWorld, wide: &DynamicObject) -> Vec<String> {
-    let account = json!({"metadata": {"name": "causeway"}});
-    let api = kube::Api::<k8s_openapi::api::core::v1::ServiceAccount>::namespaced(
-        world.client.clone(),
-        &world.namespace,
-    );
-    api.create(&Default::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
     let mut base = wide.clone();
-    base.data["spec"]["entra"]["credentials"] =
-        json!({"serviceAccount": {"name": "causeway", "clientId": CLIENT}});
-    base.data["spec"]["aws"]["credentials"] = json!({
-        "serviceAccount": {"name": "causeway", "roleArn": role("causeway-entry")},
-        "assumeRole": {"roleArn": role("causeway"), "externalId": "acme-causeway"},
-    });
+    for side in ["entra", "aws"] {
+        base.data["spec"][side]["credentials"] = by_service_account()[side]["credentials"].clone();
+    }
     assert!(put(world, &base).await);
     let before = rest(world).await;
     let mut all = Vec::new();
@@ -284,7 +369,7 @@ async fn other_credentials_without_effect(world: &TestWorld, wide: &DynamicObjec
 
 #[test]
 fn the_tests_that_show_the_other_leaves_exist() {
-    for (path, source, name) in ELSEWHERE {
+    for (path, source, name) in ELSEWHERE.into_iter().chain(SHOWN_BY) {
         assert!(source.contains(&format!("#[test]\nfn {name}()")), "{path}: {name}");
     }
 }

@@ -293,6 +293,16 @@ pub const SECOND: &[Mistake] = &[
         "spec: {entra: {application: {adopt: {appId: OURS}}}}",
         "One application belongs to one federation: name another, or delete the other federation.",
     ),
+    told(
+        "Metadata of another tenant, where another party looks after Entra",
+        SAML,
+        "MetadataInvalid",
+        &["not of tenant", "spec.entra.external.tenantId"],
+        "spec: {entra: {tenantId: null, credentials: null, application: null, external: {tenantId: \
+         99999999-2222-3333-4444-555555555555, federationMetadata: {configMapKeyRef: {name: acme-idp-metadata, key: \
+         federation-metadata.xml}}}}}",
+        "Ask the other party for the file of their tenant.",
+    ),
 ];
 
 /// What a row changes.
@@ -461,13 +471,18 @@ impl Make {
 /// Replaces a Secret, keys that are not named included.
 pub async fn put_secret(world: &TestWorld, name: &str, data: &BTreeMap<String, String>) {
     let secrets = Api::<Secret>::namespaced(world.client.clone(), &world.namespace);
-    let _ = secrets.delete(name, &DeleteParams::default()).await;
     let secret = Secret {
         metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         string_data: Some(data.clone()),
         ..Secret::default()
     };
-    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    // One write: while it is gone, the connection would ask for a new token.
+    match secrets.replace(name, &PostParams::default(), &secret).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            secrets.create(&PostParams::default(), &secret).await.unwrap();
+        }
+        written => _ = written.unwrap(),
+    }
 }
 
 /// Every row is about a federation.

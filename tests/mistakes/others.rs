@@ -95,7 +95,7 @@ async fn forward(State(double): State<Arc<Double>>, headers: HeaderMap, body: By
 /// Credentials of an account that sees two account instances.
 pub async fn two_instances(book: &Book) {
     let mut world = world("instances", |world, _| world.identity_center.enabled = true).await;
-    let options = HttpOptions::within(Duration::from_secs(10), world.settings.endpoints.ca_pem.clone());
+    let options = HttpOptions::within(Duration::from_secs(60), world.settings.endpoints.ca_pem.clone());
     let aws = world.settings.endpoints.aws.as_ref().unwrap().to_string();
     let double = Arc::new(Double { aws, http: client(&options).unwrap() });
     let stop = CancellationToken::new();

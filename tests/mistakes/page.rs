@@ -29,8 +29,8 @@ const NOT_COVERED: &str = "
 
 * Mistakes in what the operator is started with: it ends with a message that names the flag.
 * Faults of the clouds and of the way to them: `docs/faults.md`. What `spec.bindings.rules` refuse: `docs/guard-rails.md`.
-* Metadata of another tenant for a federation with `entra.external`: nothing tells the operator which tenant is meant.
-  `status.exchange.received` shows the entity id, which holds the tenant's, for people to compare.
+* Metadata of another tenant for a federation with `entra.external` and no `tenantId`: nothing tells the operator which
+  tenant is meant. `status.exchange.received` shows the entity id, which holds the tenant's, for people to compare.
 * Two mistakes at once: conditions show each its own, and `Ready` the first of them.
 * Actions of IAM that only follow work under way (`sso:List…Status`, `sso:Describe…Status`): the rows leave them allowed.
 * Mistakes of customer managed policies that show only in the accounts: AWS tells of those after the permission set was

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use causeway::api::annotations;
-use kube::api::{DynamicObject, Patch, PatchParams};
-use sandbox::journey::api;
-use serde_json::{Value, json};
+use kube::api::DynamicObject;
+use serde_json::Value;
 
 use super::BINDING;
 use super::redact::redact;
@@ -90,8 +87,6 @@ pub const fn told(
 pub struct Book {
     messages: Mutex<BTreeMap<&'static str, String>>,
     wrong: Mutex<Vec<String>>,
-    /// How often the operator was asked to look again.
-    asked: AtomicUsize,
 }
 
 impl Book {
@@ -145,7 +140,7 @@ impl Book {
                 (None, _) => None,
             };
             if let Some((message, _)) = standing.as_ref().filter(|(_, since)| since.elapsed() >= REST)
-                && fits(self.anew(world, kind, name, deadline).await.as_ref()).as_ref() == Some(message)
+                && fits(again(world, kind, name).await.as_ref()).as_ref() == Some(message)
             {
                 self.note(mistake, message, &world.namespace);
                 if let Some(known) = mistake.known {
@@ -173,31 +168,6 @@ impl Book {
         }
     }
 
-    /// The object once the operator looked at it again: what was said of the mistake before, of the same object, may
-    /// stand there for a while, and would do for many a row. A binding has an object of its own for each mistake.
-    async fn anew(
-        &self,
-        world: &TestWorld,
-        kind: &str,
-        name: &str,
-        deadline: Instant,
-    ) -> Option<DynamicObject> {
-        let asks = kind != BINDING;
-        let word = format!("mistake-{}", self.asked.fetch_add(1, Ordering::Relaxed));
-        if asks {
-            let annotate = json!({"metadata": {"annotations": {annotations::RECONCILE: word}}});
-            let resources = api(&world.client, &world.namespace, kind);
-            resources.patch(name, &PatchParams::default(), &Patch::Merge(annotate)).await.ok()?;
-        }
-        loop {
-            let object = world.get(kind, name).await?;
-            if !asks || object.data["status"]["lastHandledReconcileAt"] == word || Instant::now() > deadline {
-                return Some(object);
-            }
-            tokio::time::sleep(world.look_every).await;
-        }
-    }
-
     /// The operator has changed nothing in the clouds since, but for these operations.
     pub fn no_mutation(&self, world: &TestWorld, since: u64, but: &[&str], what: &str) {
         let done: Vec<String> = world
@@ -210,6 +180,12 @@ impl Book {
             self.wrong(format!("{what}: it cost {done:?}"));
         }
     }
+}
+
+/// The object once the operator looked at it again: what was said of the mistake before, of the same object, may stand
+/// there for a while, and would do for many a row. A binding has an object of its own for each mistake.
+async fn again(world: &TestWorld, kind: &str, name: &str) -> Option<DynamicObject> {
+    if kind == BINDING { world.get(kind, name).await } else { world.look_anew(kind, name).await }
 }
 
 /// Reason and message of a condition that speaks of the newest generation.

@@ -117,8 +117,8 @@ async fn rotate_token(world: &TestWorld) {
     let now = world.sandbox.core.clock.now().to_string();
     let data = json!({"stringData": {"token": made["token"], "issuedAt": now}});
     let secrets = Api::<Secret>::namespaced(world.client.clone(), &world.namespace);
-    secrets.patch("aws-scim", &PatchParams::default(), &Patch::Merge(&data)).await.unwrap();
     let before = world.sandbox.core.journal.last();
+    secrets.patch("aws-scim", &PatchParams::default(), &Patch::Merge(&data)).await.unwrap();
     let ask = json!({"metadata": {"annotations": {"causeway.dev/reconcile": "token"}}});
     merge(world, "ScimConnection", "acme", &ask).await;
     world
@@ -176,7 +176,7 @@ async fn travel(prefix: &str, delegated: bool) -> TestWorld {
     make(&world, delegated).await;
     rotate_certificate(&world).await;
     rotate_token(&world).await;
-    everything::change(&world).await;
+    everything::change(&world, &everything::manifest(&world, true)).await;
     delete(&world).await;
     operator.stop().await;
     let left = world.sandbox.world();

@@ -116,14 +116,14 @@ impl Desk {
         let options = GraphOptions {
             graph: entra.graph.parse().unwrap(),
             authority: entra.authority.parse().unwrap(),
-            total: Duration::from_secs(10),
+            total: Duration::from_secs(60),
         };
         let identity = ClientSecret {
             tenant_id: entra.tenant_id.clone(),
             client_id: entra.client_id.clone(),
             secret: Sensitive::new(entra.client_secret.clone()),
         };
-        let http = HttpOptions::within(Duration::from_secs(10), Some(sandbox.ca_pem().to_owned()));
+        let http = HttpOptions::within(Duration::from_secs(60), Some(sandbox.ca_pem().to_owned()));
         let admin = Graph::new(options, identity, client(&http).unwrap(), Cut::never()).unwrap();
         let mut desk = Self {
             sandbox,

@@ -1,12 +1,13 @@
 //! The leaves of the sides that another party looks after: beside those of `journey/leaves.rs`, which they exclude.
 
 use kube::api::{Patch, PatchParams};
+use sandbox::journey;
 use serde_json::{Value, json};
 
 use super::party::Party;
 use super::two_parties::{AWS_FEDERATION, ENTRA_FEDERATION};
-use crate::support::run;
 use crate::support::world::TestWorld;
+use crate::support::{leaf_paths, run};
 
 /// What the federation says of itself, without what only tells that it was looked at.
 async fn said(party: &Party) -> Value {
@@ -43,7 +44,7 @@ fn every_leaf_of_the_other_partys_side_has_an_effect() {
             .await;
         aws.until("a document to send", async || open(&said(&aws).await) == 1).await;
         let sha256 = certificate(&said(&entra).await);
-        for (party, leaf, value, usual) in [
+        let changes = [
             (
                 &entra,
                 "/aws/external/serviceProviderMetadata/configMapKeyRef/name",
@@ -69,8 +70,21 @@ fn every_leaf_of_the_other_partys_side_has_an_effect() {
                 json!("x"),
                 json!("metadata.xml"),
             ),
+            (
+                &aws,
+                "/entra/external/tenantId",
+                json!("99999999-2222-3333-4444-555555555555"),
+                json!("11111111-2222-3333-4444-555555555555"),
+            ),
             (&aws, "/aws/identityCenter/acknowledgedIdpCertificates", json!([sha256]), Value::Null),
-        ] {
+        ];
+        for (yaml, side) in [(ENTRA_FEDERATION, "aws"), (AWS_FEDERATION, "entra")] {
+            let federation = &journey::parse(yaml, None).unwrap()[0];
+            for leaf in leaf_paths(&json!({side: {"external": federation.data["spec"][side]["external"]}})) {
+                assert!(changes.iter().any(|(_, path, ..)| *path == leaf), "no change of {leaf}");
+            }
+        }
+        for (party, leaf, value, usual) in changes {
             let nest = |value: &Value| {
                 leaf.split('/')
                     .skip(1)

@@ -4,7 +4,7 @@ mod aws_groups;
 mod by_hand;
 mod leaves;
 mod party;
-mod two_parties;
+pub mod two_parties;
 
 use std::collections::BTreeSet;
 

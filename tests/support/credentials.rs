@@ -1,8 +1,13 @@
 //! A world in which the examples of `examples/credentials/` work.
 
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use sandbox::control_plane::ISSUER;
 use sandbox::world::{FederatedCredential, IamRole, OidcProvider, World};
 use serde_json::{Value, json};
+
+use super::world::TestWorld;
 
 pub const BY_ACCOUNT: &str = include_str!("../../examples/credentials/service-account.yaml");
 pub const AMBIENT: &str = include_str!("../../examples/credentials/ambient.yaml");
@@ -20,6 +25,28 @@ pub fn role(name: &str) -> String {
 /// What the operator's settings must list for a namespace.
 pub fn allowed(namespace: &str) -> String {
     format!("{namespace}={}", role("causeway*"))
+}
+
+/// The operator may assume the roles, and the ServiceAccount `causeway` is there.
+pub async fn admit(world: &mut TestWorld) {
+    world.settings.allowed_roles.add(&allowed(&world.namespace)).expect("a rule");
+    let account = ServiceAccount {
+        metadata: ObjectMeta { name: Some("causeway".into()), ..ObjectMeta::default() },
+        ..ServiceAccount::default()
+    };
+    let accounts = Api::<ServiceAccount>::namespaced(world.client.clone(), &world.namespace);
+    accounts.create(&PostParams::default(), &account).await.expect("the ServiceAccount");
+}
+
+/// How both sides sign in with a token of that ServiceAccount; in AWS over two roles.
+pub fn by_service_account() -> Value {
+    json!({
+        "entra": {"credentials": {"serviceAccount": {"name": "causeway", "clientId": CLIENT}}},
+        "aws": {"credentials": {
+            "serviceAccount": {"name": "causeway", "roleArn": role("causeway-entry")},
+            "assumeRole": {"roleArn": role("causeway"), "externalId": "acme-causeway"},
+        }},
+    })
 }
 
 /// Both clouds trust the ServiceAccount `causeway` of a namespace, and the operator.

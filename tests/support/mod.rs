@@ -52,7 +52,7 @@ pub async fn install_crds(client: &Client) {
             .await
             .expect("the CRD is accepted");
         let served = await_condition(api.clone(), &name, conditions::is_crd_established());
-        tokio::time::timeout(std::time::Duration::from_secs(30), served)
+        tokio::time::timeout(std::time::Duration::from_secs(120), served)
             .await
             .expect("in time")
             .expect("established");
@@ -71,4 +71,22 @@ pub async fn namespace(prefix: &str) -> (Client, String) {
         .await
         .expect("a namespace");
     (client, name)
+}
+
+/// The pointers of all leaves of a document.
+pub fn leaf_paths(document: &serde_json::Value) -> Vec<String> {
+    fn walk(value: &serde_json::Value, path: &str, into: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                map.iter().for_each(|(key, inner)| walk(inner, &format!("{path}/{key}"), into));
+            }
+            serde_json::Value::Array(items) => {
+                items.iter().enumerate().for_each(|(at, inner)| walk(inner, &format!("{path}/{at}"), into));
+            }
+            _ => into.push(path.to_owned()),
+        }
+    }
+    let mut all = Vec::new();
+    walk(document, "", &mut all);
+    all
 }

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use causeway::api::annotations;
 use causeway::clients::CallObserver;
 use causeway::settings::{Endpoints, Settings};
 use jiff::SignedDuration;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use sandbox::core::{Entry, Profile};
 use sandbox::journey::{self, Person};
 use sandbox::world::World;
 use sandbox::{Cluster, Options, Sandbox};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::namespace;
@@ -157,7 +159,7 @@ impl TestWorld {
     /// Applies YAML into this world's namespace.
     pub async fn apply(&self, yaml: &str) {
         let objects = journey::parse(yaml, Some(&self.namespace)).expect("YAML");
-        journey::apply(&self.client, &objects).await.expect("the API server accepts it");
+        apply(&self.client, &objects).await;
     }
 
     /// Applies the whole example.
@@ -169,7 +171,30 @@ impl TestWorld {
 
     /// One of our resources.
     pub async fn get(&self, kind: &str, name: &str) -> Option<DynamicObject> {
-        journey::api(&self.client, &self.namespace, kind).get_opt(name).await.expect("the API server answers")
+        let resources = journey::api(&self.client, &self.namespace, kind);
+        answered(async || resources.get_opt(name).await).await.expect("the API server answers")
+    }
+
+    /// Has the operator look at a resource again; as it is once it has, or none when it is gone.
+    pub async fn look_anew(&self, kind: &str, name: &str) -> Option<DynamicObject> {
+        static WORD: AtomicUsize = AtomicUsize::new(0);
+        let word = format!("again-{}", WORD.fetch_add(1, Ordering::Relaxed));
+        let annotate = json!({"metadata": {"annotations": {annotations::RECONCILE: word}}});
+        let (resources, annotate) =
+            (journey::api(&self.client, &self.namespace, kind), Patch::Merge(annotate));
+        match answered(async || resources.patch(name, &PatchParams::default(), &annotate).await).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return None,
+            patched => _ = patched.expect("it is taken"),
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let object = self.get(kind, name).await?;
+            if object.data["status"]["lastHandledReconcileAt"] == word {
+                return Some(object);
+            }
+            assert!(Instant::now() < deadline, "{kind} {name} was not looked at: {}", self.report().await);
+            tokio::time::sleep(self.look_every).await;
+        }
     }
 
     /// Waits until the resources are Ready at their newest generation; a person does what they ask for.
@@ -312,6 +337,32 @@ impl TestWorld {
             "assignments": assignments, "permissionSets": sets, "users": users, "groups": groups, "applications": applications,
         })
     }
+}
+
+/// Asks the API server again where it is too busy to answer; a refusal is an answer.
+pub async fn answered<T>(ask: impl AsyncFn() -> Result<T, kube::Error>) -> Result<T, kube::Error> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = ask().await;
+        let passes = match &answer {
+            Ok(_) => false,
+            Err(kube::Error::Api(status)) => status.code >= 500 || status.code == 429,
+            Err(_) => true,
+        };
+        if !passes || Instant::now() > deadline {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Applies what the API server takes.
+pub async fn apply(client: &Client, objects: &[DynamicObject]) {
+    let apply = async || {
+        let applied = journey::apply(client, objects).await;
+        applied.map_err(|e| e.downcast::<kube::Error>().unwrap_or_else(|e| panic!("{e:#}")))
+    };
+    answered(apply).await.expect("it is accepted");
 }
 
 /// Whether Ready is True for the newest generation.

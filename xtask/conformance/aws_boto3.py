@@ -197,7 +197,7 @@ def _():
 @suite.check("the sixteenth outstanding creation is throttled")
 def _():
     # Whether they exist is only seen later.
-    arn, principals = made(aws, "Sixteen"), [str(uuid.uuid4()) for _ in range(60)]
+    arn = made(aws, "Sixteen")
     once = caller(retries=1)
     once.sso("ListInstances")
     key = {"PermissionSetArn": arn, "TargetId": aws.accounts[0], "TargetType": "AWS_ACCOUNT", "PrincipalType": "GROUP"}
@@ -209,11 +209,17 @@ def _():
             return error.response["Error"]["Message"]
         return ""
 
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(create, principals))
-    refused = [answer for answer in answers if answer]
+    # The clouds work them off meanwhile: a machine that does much else needs more than one attempt.
+    accepted = 0
+    for _ in range(20):
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(create, [str(uuid.uuid4()) for _ in range(60)]))
+        refused = [answer for answer in answers if answer]
+        accepted += answers.count("")
+        if refused:
+            break
     assert refused and all("too many requests processing" in answer for answer in refused), answers
-    assert answers.count("") >= 15, answers
+    assert accepted >= 15, answers
 
 
 @suite.check("a group is renamed, and its revision guards it")

@@ -2,7 +2,7 @@
 
 import json
 
-from entra_sdk import Tenant, get, model, refused, sdk_class, until
+from entra_sdk import ODataError, Tenant, get, model, refused, sdk_class, until
 from entra_suite import check, control, graph, made, principal, suite, tenant
 from harness import equal
 
@@ -144,7 +144,17 @@ def run():
         path = f"/servicePrincipals/{made.principal}/synchronization/jobs/{made.job}/provisionOnDemand"
         plain = Tenant(suite.descriptor, retries=False)
         await refused("BadRequest", plain.raw("POST", path, {"parameters": []}), 400)
-        await refused("TooManyRequests", plain.raw("POST", path, {"parameters": []}), 429)
+        # On a machine that does much else the first of them may be longer ago.
+        for _ in range(20):
+            try:
+                await plain.raw("POST", path, {"parameters": []})
+            except ODataError as error:
+                if error.response_status_code == 429:
+                    equal(error.error.code, "TooManyRequests")
+                    break
+                equal(error.error.code, "BadRequest")
+        else:
+            raise AssertionError("twenty calls one after the other, and none was too many")
 
     @check("provisioning: bad credentials end in quarantine, good ones and a start lift it")
     async def _():

@@ -145,7 +145,7 @@ class Suite:
         self.add("every operation that is served was called", "failed" if problems else "passed", why)
 
 
-def until(what, look, seconds=30):
+def until(what, look, seconds=120):
     """Looks again until the answer is true; the clouds need their time."""
     end = time.monotonic() + seconds
     while True:

@@ -377,12 +377,14 @@ async fn a_session_expires_by_the_clouds_clock() {
 #[tokio::test]
 async fn twenty_calls_a_second_are_the_limit() {
     let bench = Bench::new();
-    let mut throttled = 0;
+    let (mut throttled, begun) = (0, std::time::Instant::now());
     for _ in 0..30 {
         let (_, v) = bench.call_as(KEY, "SWBExternalService.ListInstances", json!({})).await;
         throttled += usize::from(v["__type"] == "ThrottlingException");
     }
-    assert!((5..=10).contains(&throttled), "{throttled}");
+    // The bucket is filled again meanwhile.
+    let filled = begun.elapsed().as_secs_f64() * 20.0;
+    assert!(throttled <= 10 && throttled as f64 + filled.ceil() >= 10.0, "{throttled}, {filled} more");
 }
 
 #[tokio::test]
@@ -461,7 +463,7 @@ async fn violations_are_named_all_at_once() {
 async fn tokens_are_two_at_most_and_live_one_year() {
     let bench = Bench::new();
     let first = bench.aws.enable_automatic_provisioning().unwrap();
-    bench.pass(1000);
+    bench.pass(120_000);
     let second = bench.aws.create_scim_token().unwrap();
     assert_eq!(bench.aws.create_scim_token().unwrap_err().status, 409);
     let endpoint = first["endpoint"].as_str().unwrap();
@@ -471,7 +473,7 @@ async fn tokens_are_two_at_most_and_live_one_year() {
         bench.send(Request::get(&path).header("authorization", bearer).body(Body::empty()).unwrap()).await.0
     };
     assert_eq!(get(&first).await, 200);
-    bench.pass(365 * 24 * 3_600_000 - 500);
+    bench.pass(365 * 24 * 3_600_000 - 60_000);
     assert_eq!(get(&first).await, 401);
     assert_eq!(get(&second).await, 200);
     bench.aws.delete_scim_token(second["id"].as_str().unwrap()).unwrap();

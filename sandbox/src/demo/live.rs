@@ -178,7 +178,16 @@ impl Live {
         self.tell_mutations();
         let mut objects = BTreeMap::new();
         for kind in kinds() {
-            for object in api(&self.client, "identity", kind).list(&ListParams::default()).await? {
+            let list = async || api(&self.client, "identity", kind).list(&ListParams::default()).await;
+            let listed = match list().await {
+                Ok(listed) => listed,
+                // One look that fails is no end of the story.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    list().await?
+                }
+            };
+            for object in listed {
                 objects.insert((kind.to_owned(), object.name_any()), object);
             }
         }

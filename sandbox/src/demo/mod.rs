@@ -43,10 +43,10 @@ const SPEED: i64 = 8;
 /// Where the operator's log is, in the demo's folder.
 const LOG: &str = "operator.log";
 /// How long any one thing may take, by the wall's clock.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The clouds' clock runs fast here, so the operator looks more often than it would in production.
-const OPERATOR: [&str; 18] = [
+const OPERATOR: [&str; 20] = [
     "--installation-id",
     "demo",
     "--operator-namespace",
@@ -65,6 +65,8 @@ const OPERATOR: [&str; 18] = [
     "1s",
     "--creation-grace",
     "30s",
+    "--lease-duration",
+    "60s",
 ];
 
 /// Options of the demo.
@@ -85,6 +87,8 @@ pub struct Demo {
 pub async fn run(demo: Demo) -> anyhow::Result<()> {
     let screen = Screen::new();
     let outcome = tokio::select! {
+        // With --keep both wait for Ctrl-C in the end: then what the story comes to counts.
+        biased;
         outcome = story(&demo, &screen) => outcome,
         _ = tokio::signal::ctrl_c() => {
             screen.finish();
@@ -344,6 +348,10 @@ async fn keep(screen: &Screen, sandbox: &Sandbox) -> anyhow::Result<()> {
             "  curl $SANDBOX_CONTROL/sign-in -H 'content-type: application/json' -d '{{\"userPrincipalName\":\"ada@acme.example\",\"appId\":\"{app_id}\"}}'"
         );
     }
+    if let Some(kubeconfig) = &descriptor.kubeconfig {
+        println!("Kubeconfig:                 {}", kubeconfig.display());
+    }
+    println!("Control:                    {}", descriptor.control);
     println!("The operator's log:         {}", dir.join(LOG).display());
     println!("Addresses and credentials:  {}", dir.join(crate::Descriptor::FILE).display());
     println!(

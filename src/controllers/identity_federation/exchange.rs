@@ -86,7 +86,7 @@ pub fn exchange(
         ),
         Party::Aws => (
             sent_by_aws(object, documents, old, aws),
-            step(parties::RECEIVE_IDP).map(awaited_metadata).into_iter().collect(),
+            step(parties::RECEIVE_IDP).map(|s| awaited_metadata(object, s)).into_iter().collect(),
             document(&documents.identity_provider, old.map(|o| &o.received), FEDERATION, |d| {
                 received(FEDERATION, d, parties::receive_identity_provider(object))
             }),
@@ -131,9 +131,11 @@ fn sent_by_entra(
     let map = config_map_name(&object.name_any());
     let metadata = handoff.and_then(|h| h.idp_metadata.as_ref()).map(|published| ExchangeItem {
         name: FEDERATION.into(),
-        what: "SAML metadata of the identity provider: in IAM Identity Center it is uploaded as the external identity \
-               provider's; Causeway reads it as spec.entra.external.federationMetadata"
-            .into(),
+        what: format!(
+            "SAML metadata of the identity provider, Entra tenant {}: in IAM Identity Center it is uploaded as the external \
+             identity provider's; Causeway reads it as spec.entra.external.federationMetadata",
+            object.spec.entra.tenant_id
+        ),
         value: Some(published.sha256.clone()),
         file: Some(parties::FEDERATION_FILE.into()),
         command: Some(extract(object, &map, METADATA_KEY, parties::FEDERATION_FILE)),
@@ -231,12 +233,15 @@ fn sent_by_aws(
     items
 }
 
-fn awaited_metadata(step: &HandoffStep) -> ExchangeItem {
+fn awaited_metadata(object: &IdentityFederation, step: &HandoffStep) -> ExchangeItem {
+    let tenant = object.spec.entra.external.as_ref().and_then(|e| e.tenant_id.as_ref());
+    let tenant = tenant.map(|id| format!(" (tenant {id})")).unwrap_or_default();
     ExchangeItem {
         name: FEDERATION.into(),
-        what: "the federation metadata of the enterprise application in Entra, once our service provider metadata is \
-               in it"
-            .into(),
+        what: format!(
+            "the federation metadata of the enterprise application in Entra{tenant}, once our service provider metadata \
+             is in it"
+        ),
         value: None,
         file: Some(parties::FEDERATION_FILE.into()),
         command: step.command.clone(),

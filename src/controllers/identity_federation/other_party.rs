@@ -35,17 +35,16 @@ pub async fn entra(object: &IdentityFederation, context: &Context) -> EntraRepor
             report.findings.push(finding);
         }
     }
-    let Some(from) = object.spec.entra.external.as_ref().map(|e| &e.federation_metadata.config_map_key_ref)
-    else {
-        return report;
-    };
+    let Some(external) = &object.spec.entra.external else { return report };
+    let from = &external.federation_metadata.config_map_key_ref;
     match metadata::identity_provider(object, context, from).await {
         Ok((read, sha256)) => {
             let config_map_key_ref = from.clone();
             report.published = Some(PublishedMetadata { config_map_key_ref, sha256: sha256.clone() });
             report.facts.no_idp_metadata = Some(false);
             report.documents.identity_provider = Some(Some(Document::identity_provider(&read, sha256)));
-            judge(&read, &desired::acknowledged(object), &mut report);
+            let tenant = external.tenant_id.as_deref();
+            judge(&read, tenant, &desired::acknowledged(object), &mut report);
         }
         Err(finding) => {
             report.facts.no_idp_metadata = is_wanting(&finding).then_some(true);
@@ -62,18 +61,38 @@ pub async fn entra(object: &IdentityFederation, context: &Context) -> EntraRepor
     report
 }
 
-/// Pure: what follows from the other party's document.
-fn judge(read: &IdentityProviderMetadata, acknowledged: &BTreeSet<String>, report: &mut EntraReport) {
+/// Pure: what is wrong with the other party's document. The entity id is `https://sts.windows.net/<tenant>/`, perhaps
+/// with the application's id behind it (contract Graph 2.3).
+fn objection(read: &IdentityProviderMetadata, tenant: Option<&str>) -> Option<String> {
     let plain = |url: &String| url::Url::parse(url).is_ok_and(|u| u.scheme() == "https");
     if let Some(odd) = read.sso_urls.iter().find(|url| !plain(url)) {
-        report.findings.push(Finding::new(
-            Part::Saml,
-            Class::Blocked,
-            Reason::MetadataInvalid,
-            format!(
-                "the federation metadata of the other party has a sign-on address that is not https: {odd}"
-            ),
+        return Some(format!(
+            "the federation metadata of the other party has a sign-on address that is not https: {odd}"
         ));
+    }
+    let wanted = tenant?;
+    let is_theirs = url::Url::parse(&read.entity_id).is_ok_and(|id| {
+        let tenant = id.path_segments().and_then(|mut parts| parts.next());
+        id.scheme() == "https" && tenant.is_some_and(|part| part.eq_ignore_ascii_case(wanted))
+    });
+    (!is_theirs).then(|| {
+        format!(
+            "the federation metadata is of identity provider {}, not of tenant {wanted} (spec.entra.external.tenantId): ask the other party for the file of that tenant, or correct the id after asking them by another way",
+            read.entity_id
+        )
+    })
+}
+
+/// Pure: what follows from the other party's document.
+fn judge(
+    read: &IdentityProviderMetadata,
+    tenant: Option<&str>,
+    acknowledged: &BTreeSet<String>,
+    report: &mut EntraReport,
+) {
+    if let Some(objection) = objection(read, tenant) {
+        let finding = Finding::new(Part::Saml, Class::Blocked, Reason::MetadataInvalid, objection);
+        report.findings.push(finding);
         report.facts.unacknowledged = Some(None);
         report.findings.push(Finding::resting(Part::Trust, Reason::Progressing, "waits for SamlConfigured"));
         return;
@@ -120,7 +139,7 @@ mod tests {
 
     fn judged(read: &IdentityProviderMetadata, acknowledged: &[String]) -> EntraReport {
         let mut report = EntraReport::default();
-        judge(read, &acknowledged.iter().cloned().collect(), &mut report);
+        judge(read, None, &acknowledged.iter().cloned().collect(), &mut report);
         report
     }
 
@@ -138,6 +157,38 @@ mod tests {
         let settled = judged(&read(&[b"one", b"two"], HERE), &[one, two]);
         assert_eq!((settled.facts.unacknowledged, settled.findings), (Some(None), vec![]));
         assert_eq!(settled.good.len(), 2);
+    }
+
+    #[test]
+    fn nobody_is_asked_to_import_another_tenants_document() {
+        const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+        let of = |entity_id: &str| IdentityProviderMetadata {
+            entity_id: entity_id.into(),
+            ..read(&[b"one"], "https://login.microsoftonline.com/t/saml2")
+        };
+        for (entity_id, is_theirs) in [
+            ("https://sts.windows.net/11111111-2222-3333-4444-555555555555/", true),
+            ("https://sts.windows.net/11111111-2222-3333-4444-555555555555/app", true),
+            ("https://sts.windows.net/99999999-2222-3333-4444-555555555555/", false),
+            ("https://sts.windows.net/x11111111-2222-3333-4444-555555555555/", false),
+            (
+                "https://sts.windows.net/99999999-2222-3333-4444-555555555555/11111111-2222-3333-4444-555555555555",
+                false,
+            ),
+            ("https://11111111-2222-3333-4444-555555555555/", false),
+            ("http://sts.windows.net/11111111-2222-3333-4444-555555555555/", false),
+            ("urn:acme", false),
+        ] {
+            let document = of(entity_id);
+            assert_eq!(objection(&document, Some(TENANT)).is_none(), is_theirs, "{entity_id}");
+            assert_eq!(objection(&document, None), None);
+        }
+        let mut report = EntraReport::default();
+        judge(&of("urn:acme"), Some(TENANT), &BTreeSet::new(), &mut report);
+        assert_eq!(report.facts.unacknowledged, Some(None), "no step");
+        let finding = &report.findings[0];
+        assert_eq!((finding.part, finding.reason), (Part::Saml, Reason::MetadataInvalid));
+        assert!(finding.message.contains("urn:acme") && finding.message.contains(TENANT));
     }
 
     #[test]

@@ -303,8 +303,9 @@ proptest! {
     #[test]
     fn no_ledger_gives_what_the_rules_do_not_allow(case in any_case()) {
         let (observed, content) = decided(&case);
+        let labels = BTreeMap::new();
         let facts = |accounts, principals| by_hand::Facts {
-            namespace: "payments", set_name: "payments-read", content: &content, accounts, principals,
+            namespace: "payments", labels: &labels, set_name: "payments-read", content: &content, accounts, principals,
         };
         let allowed = |facts| case.0.iter().any(|rule| by_hand::allows(rule, &facts));
         for grant in observed.plan.create.iter().chain(&observed.plan.enter) {

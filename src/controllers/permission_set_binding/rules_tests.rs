@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::bool::weighted;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::strategy::ValueTree as _;
 use serde_json::{Value, json};
 
 use super::*;
@@ -275,6 +277,7 @@ pub mod by_hand {
     /// What is looked at.
     pub struct Facts<'a> {
         pub namespace: &'a str,
+        pub labels: &'a BTreeMap<String, String>,
         pub set_name: &'a str,
         pub content: &'a Content,
         pub accounts: Vec<&'a str>,
@@ -312,14 +315,23 @@ pub mod by_hand {
         if scope["all"].is_object() {
             return Some(true);
         }
-        let path = scope["organizationalUnit"]["path"].as_str().unwrap();
+        let unit = &scope["organizationalUnit"];
+        let path = match unit["id"].as_str() {
+            Some("r-root") => "/",
+            Some("ou-root-workload") => "/Workloads",
+            Some("ou-root-payments") => "/Workloads/Payments",
+            Some(_) => "/Nowhere",
+            None => unit["path"].as_str().unwrap(),
+        };
         let at = match account {
             "100000000001" => "/",
             "111122223333" => "/Workloads/",
             "222233334444" => "/Workloads/Payments/",
             _ => return None,
         };
-        (path != "/Gone").then(|| at.starts_with(&format!("{}/", path.trim_end_matches('/'))))
+        let begin = format!("{}/", path.trim_end_matches('/'));
+        let below = unit["recursive"] != false;
+        (path != "/Gone").then(|| if below { at.starts_with(&begin) } else { at == begin })
     }
 
     fn allowed_on(accounts: &Value, account: &str) -> bool {
@@ -332,9 +344,24 @@ pub mod by_hand {
 
     /// Whether a rule, as it is written, allows it all.
     pub fn allows(rule: &Value, facts: &Facts<'_>) -> bool {
-        let here = match rule["namespaces"]["names"].as_array() {
-            Some(names) => names.iter().any(|n| n == facts.namespace),
-            None => facts.namespace == "identity",
+        let (names, labels) = (&rule["namespaces"]["names"], &rule["namespaces"]["matchLabels"]);
+        let here = match (names.as_array(), labels.as_object()) {
+            (Some(names), _) => names.iter().any(|n| n == facts.namespace),
+            (None, Some(labels)) => {
+                let has = |(key, value): (&String, &Value)| {
+                    facts.labels.get(key).is_some_and(|has| value == has.as_str())
+                };
+                !labels.is_empty() && labels.iter().all(has)
+            }
+            (None, None) => facts.namespace == "identity",
+        };
+        let boundary = |allowed: &Value| match &facts.content.boundary {
+            None => false,
+            Some(Boundary::Aws(arn)) => allowed["managedPolicyArn"] == arn.as_str(),
+            Some(Boundary::Customer(policy)) => {
+                let customer = &allowed["customerManagedPolicy"];
+                customer["name"] == policy.name.as_str() && customer["path"] == policy.path.as_str()
+            }
         };
         let content = facts.content;
         let groups_or_users = !rule["groups"].is_null() || !rule["users"].is_null();
@@ -345,8 +372,7 @@ pub mod by_hand {
                 .iter()
                 .all(|p| listed(&rule["customerManagedPolicies"], &format!("{}{}", p.path, p.name)))
             && (rule["inlinePolicy"] != "Deny" || !content.inline)
-            && (rule["permissionsBoundaries"].is_null()
-                || content.boundary == Some(Boundary::Aws(READ.to_owned())))
+            && rule["permissionsBoundaries"].as_array().is_none_or(|all| all.iter().any(boundary))
             && facts.accounts.iter().all(|account| allowed_on(&rule["accounts"], account))
             && (!groups_or_users
                 || facts.principals.iter().all(|p| {
@@ -366,16 +392,33 @@ pub fn any_rule() -> impl Strategy<Value = Value> {
         option::of(vec(select(texts), 0..3))
     };
     let scope = prop_oneof![
-        Just(json!({"all": {}})),
-        select(vec!["/", "/Workloads", "/Workloads/Payments", "/Gone"])
-            .prop_map(|p| json!({"organizationalUnit": {"path": p}})),
-        select(vec!["100000000001", "222233334444"]).prop_map(|id| json!({"ids": [id]})),
+        3 => Just(json!({"all": {}})),
+        1 => (select(vec!["/", "/Workloads", "/Workloads/Payments", "/Gone"]), weighted(0.8))
+            .prop_map(|(p, below)| json!({"organizationalUnit": {"path": p, "recursive": below}})),
+        1 => (select(vec!["r-root", "ou-root-workload", "ou-root-payments", "ou-gone-12345678"]), weighted(0.8))
+            .prop_map(|(id, below)| json!({"organizationalUnit": {"id": id, "recursive": below}})),
+        1 => select(vec!["100000000001", "222233334444"]).prop_map(|id| json!({"ids": [id]})),
     ];
     let accounts = option::of((vec(scope.clone(), 0..3), option::of(vec(scope, 0..2))));
     let policies = || option::of(vec(select(vec![READ, "*ReadOnly*", "/payments/*", "*"]), 0..2));
-    let boundary = option::weighted(0.2, Just(json!([{"managedPolicyArn": READ}])));
+    let boundaries = select(vec![
+        json!({"managedPolicyArn": READ}),
+        json!({"customerManagedPolicy": {"name": "x", "path": "/"}}),
+        json!({"customerManagedPolicy": {"name": "x", "path": "/payments/"}}),
+    ]);
+    let boundary = option::weighted(0.2, vec(boundaries, 1..3));
+    let namespaces = option::weighted(
+        0.8,
+        prop_oneof![
+            12 => Just(json!({"names": ["payments"]})),
+            1 => Just(json!({"names": ["shop", "identity"]})),
+            1 => Just(json!({"matchLabels": {}})),
+            1 => Just(json!({"matchLabels": {"team": "payments"}})),
+            1 => Just(json!({"matchLabels": {"team": "payments", "stage": "dev"}})),
+        ],
+    );
     let content = (policies(), policies(), any::<bool>(), boundary);
-    (option::weighted(0.8, Just(json!({"names": ["payments"]}))), accounts, names(), content, names(), names())
+    (namespaces, accounts, names(), content, names(), names())
         .prop_map(|(namespaces, accounts, set_names, (managed, references, inline, boundary), groups, users)| {
             let mut rule = json!({
                 "namespaces": namespaces,
@@ -396,13 +439,17 @@ pub fn any_content() -> impl Strategy<Value = Content> {
         btree_set(select(vec![READ, ADMIN]), 0..3),
         btree_set(select(vec![reference("/"), reference("/payments/")]), 0..2),
         any::<bool>(),
-        any::<bool>(),
+        option::of(select(vec![
+            Boundary::Aws(READ.to_owned()),
+            Boundary::Customer(reference("/")),
+            Boundary::Customer(reference("/payments/")),
+        ])),
     )
-        .prop_map(|(managed, references, inline, bounded)| Content {
+        .prop_map(|(managed, references, inline, boundary)| Content {
             managed: managed.into_iter().map(str::to_owned).collect(),
             references,
             inline,
-            boundary: bounded.then(|| Boundary::Aws(READ.to_owned())),
+            boundary,
         })
 }
 
@@ -411,8 +458,12 @@ fn any_asked() -> impl Strategy<Value = Asked> {
         btree_set(select(vec!["100000000001", "111122223333", "222233334444", "999988887777"]), 1..3);
     let name = select(vec!["aws-payments-dev", "payments", "ada@acme.example", IDS[0]]);
     let principals = vec((any::<bool>(), name, btree_set(select(IDS.to_vec()), 0..2)), 0..3);
-    (select(vec!["payments-read", "shop-read", "pay"]), accounts, any_content(), principals).prop_map(
-        |(name, accounts, content, principals)| Asked {
+    let labels = vec![("team", "payments"), ("team", "shop"), ("stage", "dev")];
+    let place = (select(vec!["payments", "identity", "shop"]), vec(select(labels), 0..3));
+    (place, select(vec!["payments-read", "shop-read", "pay"]), accounts, any_content(), principals).prop_map(
+        |((namespace, labels), name, accounts, content, principals)| Asked {
+            namespace: namespace.to_owned(),
+            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             set_name: name.to_owned(),
             accounts: accounts.into_iter().map(str::to_owned).collect(),
             content,
@@ -425,9 +476,20 @@ fn any_asked() -> impl Strategy<Value = Asked> {
                     object_ids: Some(ids.into_iter().map(str::to_owned).collect()),
                 })
                 .collect(),
-            ..asked()
         },
     )
+}
+
+#[test]
+fn many_of_the_cases_are_allowed_and_many_are_not() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let cases = (vec(any_rule(), 0..4), any_asked());
+    let is_allowed = |_: &usize| {
+        let (written, asked) = cases.new_tree(&mut runner).unwrap().current();
+        judge(&rules(Value::Array(written)), "identity", &asked, &places()).is_ok()
+    };
+    let count = (0..2_000).filter(is_allowed).count();
+    assert!((40..1_900).contains(&count), "{count} of 2000");
 }
 
 proptest! {
@@ -438,6 +500,7 @@ proptest! {
     fn no_binding_gets_what_the_rules_do_not_allow(written in vec(any_rule(), 0..4), asked in any_asked()) {
         let facts = by_hand::Facts {
             namespace: &asked.namespace,
+            labels: &asked.labels,
             set_name: &asked.set_name,
             content: &asked.content,
             accounts: asked.accounts.iter().map(String::as_str).collect(),

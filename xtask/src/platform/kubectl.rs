@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use sandbox::demo::{self, Applied};
 
-use super::stage::{IDENTITY, Stage};
+use super::stage::{IDENTITY, PATIENCE, Stage};
 use super::{Checks, root};
 
 /// Installs, applies the examples, waits, and looks at them in every way.
@@ -143,7 +143,7 @@ async fn roles(checks: &mut Checks, stage: &Stage) -> anyhow::Result<()> {
             "--as",
             user,
         ];
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = std::time::Instant::now() + PATIENCE;
         // The controller that aggregates roles takes a moment.
         while stage.kubectl(&arguments).await?.status.success() != may {
             if std::time::Instant::now() > deadline {

@@ -95,7 +95,12 @@ async fn until(
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + within;
     loop {
-        let Err(was) = holds().await? else { return Ok(()) };
+        // One look that fails (a deadline of kubectl, say) is no end of the wait.
+        let was = match holds().await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(was)) => was,
+            Err(error) => format!("{error:#}"),
+        };
         if Instant::now() > deadline {
             bail!("not within {} s: {what}; at last: {was}", within.as_secs());
         }

@@ -136,6 +136,7 @@ async fn scrape_of_a_journey() -> anyhow::Result<String> {
         "--poll=50ms",
         "--job-poll=200ms",
         "--creation-grace=10s",
+        "--lease-duration=60s",
     ];
     let log = dir.path().join("operator.log");
     let operator = Operator::start(&binary, &sandbox, cluster.kubeconfig(), log, &arguments)?;

@@ -35,7 +35,7 @@ pub const USER: &str = "system:serviceaccount:causeway-system:causeway";
 pub const IDENTITY: &str = "identity";
 
 /// How long any one thing may take.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// See the module.
@@ -90,6 +90,8 @@ impl Stage {
                 "awsEndpointUrl": descriptor.aws.endpoint,
                 "scimHosts": [descriptor.aws.endpoint.trim_start_matches("https://")],
                 "resync": "20s", "poll": "500ms", "jobPoll": "1s", "creationGrace": "30s",
+                // A machine that does much else must not cost an operator its lease.
+                "leaseDuration": "60s",
             },
         });
         std::fs::write(stage.values(), values.to_string()).context("write the values")?;

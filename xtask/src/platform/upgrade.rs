@@ -64,7 +64,7 @@ async fn checked(
     let operator: Operator = stage.operator().await?;
     rests(stage, &what.replace(|c: char| !c.is_ascii_alphanumeric(), "-")).await?;
     let waited =
-        stage.kubectl(&["wait", "--for=condition=Ready", KINDS, "--all", "-n", IDENTITY, "--timeout=10s"]);
+        stage.kubectl(&["wait", "--for=condition=Ready", KINDS, "--all", "-n", IDENTITY, "--timeout=120s"]);
     let waited = waited.await?;
     operator.stop().await?;
     let (after, written) = (self::specs(stage).await?, stage.mutations(journal));

@@ -24,7 +24,7 @@ pub const IDENTITY: &str = "identity";
 const SYSTEM: &str = "causeway-system";
 
 /// The operator looks often: the clouds of this suite take a hundredth of their time.
-const OPERATOR: [&str; 18] = [
+const OPERATOR: [&str; 20] = [
     "--installation-id",
     "acme",
     "--operator-namespace",
@@ -43,6 +43,8 @@ const OPERATOR: [&str; 18] = [
     "500ms",
     "--creation-grace",
     "30s",
+    "--lease-duration",
+    "60s",
 ];
 
 /// Everything but Argo CD.

@@ -58,10 +58,20 @@ impl Helm {
     /// # Errors
     /// When it does not.
     pub fn refuses(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = self.command(arguments).output().context("run helm")?;
-        if output.status.success() {
-            bail!("helm {} went through", arguments.join(" "));
+        // What Helm says of an API server that did not answer at once is not what is asked for.
+        const UNREACHED: [&str; 3] = ["unreachable", "handshake timeout", "connection refused"];
+        let mut tries = 0;
+        loop {
+            let output = self.command(arguments).output().context("run helm")?;
+            if output.status.success() {
+                bail!("helm {} went through", arguments.join(" "));
+            }
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            tries += 1;
+            if tries == 3 || !UNREACHED.iter().any(|words| said.contains(words)) {
+                return Ok(said);
+            }
+            std::thread::sleep(std::time::Duration::from_secs(2));
         }
-        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

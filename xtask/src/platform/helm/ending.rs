@@ -58,6 +58,10 @@ pub async fn run(checks: &mut Checks, stage: &Stage) -> anyhow::Result<()> {
     });
 
     stage.sandbox.core.faults.clear();
+    // After so many tries the next one may be minutes away. Some may be gone before it comes to them.
+    let word = format!("{}=now", causeway::api::annotations::RECONCILE);
+    let anew = ["annotate", "idf,scim,psb", "--all", "-n", IDENTITY, &word, "--overwrite"];
+    stage.kubectl(&anew).await?;
     gone(stage, "the namespace", &["namespace", IDENTITY]).await?;
     let world = stage.sandbox.world().identity_center;
     let mut left: Vec<String> = world.permission_sets.into_iter().map(|set| set.name).collect();
@@ -71,7 +75,7 @@ pub async fn run(checks: &mut Checks, stage: &Stage) -> anyhow::Result<()> {
 
 /// Waits until something is gone.
 async fn gone(stage: &Stage, what: &str, names: &[&str]) -> anyhow::Result<()> {
-    until(&format!("{what} is gone"), Duration::from_secs(180), async || {
+    until(&format!("{what} is gone"), Duration::from_secs(300), async || {
         let left = stage.names(&[names, &["--namespace", IDENTITY]].concat()).await?;
         Ok(if left.is_empty() {
             Ok(())

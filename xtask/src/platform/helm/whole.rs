@@ -13,7 +13,7 @@ use crate::platform::stage::{HOME, IDENTITY, PATIENCE, RELEASE, Stage};
 use crate::platform::{self, Checks, until};
 
 /// Of the operators here.
-const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(30);
 /// So many bindings the memory limit has room for.
 const BINDINGS: u64 = 1_000;
 /// A binding takes no more: `cargo xtask bench` holds that.
@@ -121,17 +121,18 @@ async fn with_two_replicas(checks: &mut Checks, stage: &Stage) -> anyhow::Result
         .await?;
         leader.kill().await?;
         let killed = Instant::now();
-        until("the other leads", PATIENCE, async || leads(&named).await).await?;
+        until("the other leads", LEASE + PATIENCE, async || leads(&named).await).await?;
         anyhow::Ok(killed.elapsed())
     };
     let journey = Box::pin(demo::rehearsal(&stage.sandbox, &stage.client, follower, Applied::AtOnce));
     let (taken, operator) = tokio::try_join!(killing, journey)?;
     checks.check(
-        "the leader is killed at work: the other takes over within the lease, and creates nothing twice",
+        "the leader is killed at work: the other takes over once the lease has ended, and creates nothing twice",
         || {
-            // A follower looks every third of the lease.
-            let within = LEASE + LEASE / 3 + Duration::from_secs(1);
-            ensure!(taken <= within, "after {:.1} s", taken.as_secs_f64());
+            // It was renewed a third of it ago at most, and a follower looks every third. The rest is for a machine that
+            // does much else.
+            let within = LEASE + LEASE / 3 + PATIENCE / 2;
+            ensure!(taken >= LEASE / 2 && taken <= within, "after {:.1} s", taken.as_secs_f64());
             Ok(())
         },
     );
