@@ -13,18 +13,27 @@ use crate::settings::Leader;
 
 /// The lease as it was when it last changed, by this machine's clock.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Option<(Option<String>, Instant)>);
+pub(super) struct Seen {
+    last: Option<(Option<String>, Instant)>,
+    /// The term of somebody else who holds it.
+    term: Option<Duration>,
+}
 
 impl Seen {
     /// For how long the lease has not changed.
     fn unchanged_for(&mut self, version: Option<&String>, now: Instant) -> Duration {
-        match &self.0 {
+        match &self.last {
             Some((known, since)) if known.as_ref() == version => now.duration_since(*since),
             _ => {
-                self.0 = Some((version.cloned(), now));
+                self.last = Some((version.cloned(), now));
                 Duration::ZERO
             }
         }
+    }
+
+    /// By which term to go on: whoever waits for a shorter one than his own looks as often as that one takes.
+    pub fn rhythm(&self, own: Duration) -> Duration {
+        self.term.map_or(own, |term| term.clamp(Duration::from_secs(1), own.max(Duration::from_secs(1))))
     }
 }
 
@@ -46,6 +55,7 @@ pub(super) fn decide(
     now: Instant,
     wall: Timestamp,
 ) -> Step {
+    seen.term = None;
     let wall = MicroTime(micro(wall));
     let Some(mut lease) = lease else {
         return Step::Create(Lease {
@@ -71,6 +81,7 @@ pub(super) fn decide(
             Duration::from_secs,
         );
         if holder.is_some() && unchanged <= life {
+            seen.term = Some(life);
             return Step::Wait;
         }
         spec.holder_identity = Some(settings.identity.clone());
@@ -165,7 +176,11 @@ mod tests {
         // Renewed: the term begins anew, whatever its clock says.
         assert_eq!(step(Some(lease(Some("you"), "2")), &mut seen, at(9)), Step::Wait);
         assert_eq!(step(Some(lease(Some("you"), "2")), &mut seen, at(19)), Step::Wait);
+        // It lasts ten seconds, so nobody waits for longer than that takes, with whatever term of his own.
+        let ten = Duration::from_secs(10);
+        assert_eq!((seen.rhythm(300 * ten), seen.rhythm(ten / 2)), (ten, ten / 2));
         let taken = spec(step(Some(lease(Some("you"), "2")), &mut seen, at(20)));
+        assert_eq!(seen.rhythm(300 * ten), 300 * ten);
         assert_eq!((taken.holder_identity.as_deref(), taken.lease_transitions), (Some("me"), Some(5)));
     }
 

@@ -98,7 +98,8 @@ impl Elector {
         let mut held_until: Option<Instant> = None;
         loop {
             let start = Instant::now();
-            let patience = held_until.map_or(life / 3, |until| (until - start).min(life / 3));
+            let pause = seen.rhythm(life) / 3;
+            let patience = held_until.map_or(pause, |until| (until - start).min(pause));
             let attempt = tokio::select! {
                 attempt = timeout(patience, self.attempt(&mut seen)) => attempt,
                 () = release.cancelled() => return self.release(held_until).await,
@@ -113,7 +114,7 @@ impl Elector {
                     life / 3
                 }
                 Ok(Ok(false)) if held_until.is_some() => return self.lost("somebody else holds the lease"),
-                Ok(Ok(false)) => life / 3,
+                Ok(Ok(false)) => seen.rhythm(life) / 3,
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "the lease could not be read or written; trying again");
                     life / 12
