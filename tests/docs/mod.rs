@@ -4,6 +4,7 @@
 mod commands;
 mod kinds;
 mod links;
+mod readme;
 mod yaml;
 
 use std::path::{Path, PathBuf};
