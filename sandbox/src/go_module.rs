@@ -259,3 +259,17 @@ impl GoModule<'_> {
         Ok(())
     }
 }
+
+#[test]
+fn only_what_the_network_refused_is_tried_again() {
+    for (output, again) in [
+        ("go: downloading a v1\nGet \"https://x/a.zip\": dial tcp 127.0.0.1:443: i/o timeout", true),
+        ("go: a@v1: unexpected EOF", true),
+        ("./main.go:3:1: syntax error", false),
+        ("", false),
+    ] {
+        let failed =
+            BuildError::Build { name: "x".into(), status: "exit status: 1".into(), output: output.into() };
+        assert_eq!(is_of_the_network(&failed.to_string()), again, "{output}");
+    }
+}

@@ -14,7 +14,7 @@ use sandbox::journey::{self, Person};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::world::{PATIENCE, RunningOperator, TestWorld, answered, apply, condition, is_ready};
+use crate::support::world::{PATIENCE, RunningOperator, TestWorld, condition, is_ready};
 use crate::support::{cluster, namespace};
 
 /// What goes from one party to the other.
@@ -92,12 +92,12 @@ impl Party {
 
     pub async fn apply(&self, yaml: &str) {
         let objects = journey::parse(yaml, Some(&self.namespace)).expect("YAML");
-        apply(&self.client, &objects).await;
+        journey::apply(&self.client, &objects).await.expect("the API server accepts it");
     }
 
     pub async fn get(&self, kind: &str, name: &str) -> Option<DynamicObject> {
         let resources = self.resources(kind);
-        answered(async || resources.get_opt(name).await).await.expect("the API server answers")
+        journey::answered(async || resources.get_opt(name).await).await.expect("the API server answers")
     }
 
     /// A part of the federation's `status.exchange`.

@@ -159,7 +159,7 @@ impl TestWorld {
     /// Applies YAML into this world's namespace.
     pub async fn apply(&self, yaml: &str) {
         let objects = journey::parse(yaml, Some(&self.namespace)).expect("YAML");
-        apply(&self.client, &objects).await;
+        journey::apply(&self.client, &objects).await.expect("the API server accepts it");
     }
 
     /// Applies the whole example.
@@ -172,7 +172,7 @@ impl TestWorld {
     /// One of our resources.
     pub async fn get(&self, kind: &str, name: &str) -> Option<DynamicObject> {
         let resources = journey::api(&self.client, &self.namespace, kind);
-        answered(async || resources.get_opt(name).await).await.expect("the API server answers")
+        journey::answered(async || resources.get_opt(name).await).await.expect("the API server answers")
     }
 
     /// Has the operator look at a resource again; as it is once it has, or none when it is gone.
@@ -182,7 +182,9 @@ impl TestWorld {
         let annotate = json!({"metadata": {"annotations": {annotations::RECONCILE: word}}});
         let (resources, annotate) =
             (journey::api(&self.client, &self.namespace, kind), Patch::Merge(annotate));
-        match answered(async || resources.patch(name, &PatchParams::default(), &annotate).await).await {
+        match journey::answered(async || resources.patch(name, &PatchParams::default(), &annotate).await)
+            .await
+        {
             Err(kube::Error::Api(status)) if status.code == 404 => return None,
             patched => _ = patched.expect("it is taken"),
         }
@@ -337,32 +339,6 @@ impl TestWorld {
             "assignments": assignments, "permissionSets": sets, "users": users, "groups": groups, "applications": applications,
         })
     }
-}
-
-/// Asks the API server again where it is too busy to answer; a refusal is an answer.
-pub async fn answered<T>(ask: impl AsyncFn() -> Result<T, kube::Error>) -> Result<T, kube::Error> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let answer = ask().await;
-        let passes = match &answer {
-            Ok(_) => false,
-            Err(kube::Error::Api(status)) => status.code >= 500 || status.code == 429,
-            Err(_) => true,
-        };
-        if !passes || Instant::now() > deadline {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// Applies what the API server takes.
-pub async fn apply(client: &Client, objects: &[DynamicObject]) {
-    let apply = async || {
-        let applied = journey::apply(client, objects).await;
-        applied.map_err(|e| e.downcast::<kube::Error>().unwrap_or_else(|e| panic!("{e:#}")))
-    };
-    answered(apply).await.expect("it is accepted");
 }
 
 /// Whether Ready is True for the newest generation.

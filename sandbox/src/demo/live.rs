@@ -16,7 +16,7 @@ use super::screen::Screen;
 use crate::Sandbox;
 use crate::control_plane::ControlPlane;
 use crate::core::{Core, Entry};
-use crate::journey::{Operator, Person, api, kinds};
+use crate::journey::{Operator, Person, answered, api, kinds};
 
 const TICK: Duration = Duration::from_millis(200);
 
@@ -178,16 +178,8 @@ impl Live {
         self.tell_mutations();
         let mut objects = BTreeMap::new();
         for kind in kinds() {
-            let list = async || api(&self.client, "identity", kind).list(&ListParams::default()).await;
-            let listed = match list().await {
-                Ok(listed) => listed,
-                // One look that fails is no end of the story.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    list().await?
-                }
-            };
-            for object in listed {
+            let resources = api(&self.client, "identity", kind);
+            for object in answered(async || resources.list(&ListParams::default()).await).await? {
                 objects.insert((kind.to_owned(), object.name_any()), object);
             }
         }

@@ -1,8 +1,13 @@
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, bail};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};
 use serde::Deserialize as _;
+
+/// How long an API server may be too busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Our kinds, in the order in which people apply them.
 #[must_use]
@@ -33,6 +38,26 @@ pub fn parse(yaml: &str, namespace: Option<&str>) -> anyhow::Result<Vec<DynamicO
     Ok(objects)
 }
 
+/// Asks the API server again, for a while, where it is too busy to answer; a refusal is an answer.
+///
+/// # Errors
+/// What it answered at last.
+pub async fn answered<T>(ask: impl AsyncFn() -> Result<T, kube::Error>) -> Result<T, kube::Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask().await;
+        let passes = match &answer {
+            Ok(_) => false,
+            Err(kube::Error::Api(status)) => status.code >= 500 || status.code == 429,
+            Err(_) => true,
+        };
+        if !passes || Instant::now() > deadline {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Applies objects as `kubectl apply --server-side` does.
 ///
 /// # Errors
@@ -47,7 +72,7 @@ pub async fn apply(client: &Client, objects: &[DynamicObject]) -> anyhow::Result
         };
         let parameters =
             PatchParams { field_manager: Some("person".into()), force: true, ..PatchParams::default() };
-        api.patch(&object.name_any(), &parameters, &Patch::Apply(object))
+        answered(async || api.patch(&object.name_any(), &parameters, &Patch::Apply(object)).await)
             .await
             .with_context(|| format!("apply {} {}", types.kind, object.name_any()))?;
     }

@@ -5,6 +5,6 @@ mod manifests;
 mod operator;
 mod person;
 
-pub use manifests::{api, apply, kinds, parse};
+pub use manifests::{answered, api, apply, kinds, parse};
 pub use operator::Operator;
 pub use person::{Act, Person};
